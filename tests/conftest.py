@@ -1,0 +1,117 @@
+"""What all tests share: a quiet TensorFlow, a clean Keras, and small MNIST."""
+
+from collections.abc import Iterator
+import gc
+import os
+
+# Read when TensorFlow and Keras are imported, so set before. A test run on a
+# machine whose keras.json names another backend tests TensorFlow all the same.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import keras
+import pytest
+
+from keras_port import datasets
+
+SEED = 20_260_101
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds `--fault ID`, which may be given several times."""
+    parser.addoption(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="run only the tests of this row of the fault table, slow or not",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets a chosen row run in full: its slow tests belong to it."""
+    if config.getoption("fault") and config.option.markexpr == "not slow":
+        config.option.markexpr = ""
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Refuses a malformed `fault` marker, and selects the rows of `--fault`."""
+    wanted = {fault_id.upper() for fault_id in config.getoption("fault")}
+    chosen, others, known = [], [], set()
+    for item in items:
+        ids = fault_ids(item)
+        known |= ids
+        (chosen if ids & wanted else others).append(item)
+    if not wanted:
+        return
+    if unknown := wanted - known:
+        raise pytest.UsageError(
+            f"`--fault` got {', '.join(sorted(unknown))}, which no test holds; "
+            f"known rows: {', '.join(sorted(known)) or 'none'}"
+        )
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
+
+
+def pytest_collection_finish() -> None:
+    """Spares each test a walk over all that TensorFlow's import made.
+
+    Clearing the Keras session collects garbage, 0.1 s each time without this.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def fault_ids(item: pytest.Item) -> set[str]:
+    """Returns the rows of the fault table that a test holds."""
+    ids = set()
+    for marker in item.iter_markers("fault"):
+        if not marker.args or not all(
+            isinstance(arg, str) and arg[:1] == "B" and arg[1:].isdigit()
+            for arg in marker.args
+        ):
+            raise pytest.UsageError(
+                f"{item.nodeid}: the marker `fault` got {marker.args!r}; "
+                'expected row numbers, as in fault("B66")'
+            )
+        ids.update(marker.args)
+    return ids
+
+
+@pytest.fixture(autouse=True)
+def clean_keras() -> Iterator[None]:
+    """Gives each test the same seed, float32, and names that begin at 1."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(SEED)
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def float64(clean_keras: None) -> None:
+    """Makes float64 the type of weights and calculations in one test.
+
+    Formulas are compared in float64, where rounding cannot hide a fault.
+    `clean_keras` takes it back.
+    """
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+
+
+@pytest.fixture(scope="session")
+def mnist() -> datasets.Splits:
+    """Returns the MNIST that ships with the package, read once."""
+    return datasets.load_mnist()
+
+
+@pytest.fixture(scope="session")
+def small_mnist(mnist: datasets.Splits) -> datasets.Splits:
+    """Returns the first 600, 200 and 200 images of the three splits."""
+    return datasets.Splits(
+        train=mnist.train[:600],
+        validation=mnist.validation[:200],
+        test=mnist.test[:200],
+    )

@@ -1,0 +1,67 @@
+"""Reads what a Markdown page promises: its code blocks and its links."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+import re
+import textwrap
+
+FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>[^`]*)$")
+HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*#*$")
+LINK = re.compile(r"\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
+REFERENCE = re.compile(r"^\s*\[[^\]]+\]:\s*(\S+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced code block, and the line of the page where its code begins."""
+
+    info: str
+    line: int
+    code: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """Returns the fenced blocks of a page, in order."""
+    found = []
+    opened: re.Match[str] | None = None
+    start = 0
+    lines = page.read_text().splitlines()
+    for number, text in enumerate(lines, 1):
+        if opened is None:
+            if opened := FENCE.match(text):
+                start = number
+        elif text.strip().startswith(opened["fence"]) and not text.strip(" `~"):
+            code = textwrap.dedent("\n".join(lines[start : number - 1])) + "\n"
+            found.append(Block(opened["info"].strip(), start + 1, code))
+            opened = None
+    if opened is not None:
+        raise ValueError(f"{page}:{start}: this code block is never closed")
+    return found
+
+
+def prose(page: Path) -> Iterator[tuple[int, str]]:
+    """Yields the numbered lines of a page that are not in a code block."""
+    inside: set[int] = set()
+    for block in blocks(page):
+        length = block.code.count("\n")
+        inside |= set(range(block.line - 1, block.line + length + 1))
+    for number, text in enumerate(page.read_text().splitlines(), 1):
+        if number not in inside:
+            yield number, re.sub(r"`[^`]*`", "``", text)
+
+
+def links(page: Path) -> Iterator[tuple[int, str]]:
+    """Yields the line and the target of each link of a page."""
+    for number, text in prose(page):
+        for target in LINK.findall(text) + REFERENCE.findall(text):
+            yield number, target
+
+
+def anchors(page: Path) -> set[str]:
+    """Returns the anchors that GitHub gives to the headings of a page."""
+    return {
+        re.sub(r"[^\w\- ]", "", match[1].lower()).replace(" ", "-")
+        for text in page.read_text().splitlines()
+        if (match := HEADING.match(text))
+    }

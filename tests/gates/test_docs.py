@@ -1,0 +1,100 @@
+"""The pages are true: their code runs, and their links lead somewhere."""
+
+from collections.abc import Iterator
+from pathlib import Path
+import re
+import sys
+import types
+
+import pytest
+
+from tests.gates import checkout
+from tests.gates import markdown
+
+PAGES = checkout.pages()
+# `python` is executed, `python tf1` shows the TensorFlow 1 way and is compiled.
+INFO_STRINGS = {"python", "python tf1", "sh", "console", "text", "json"}
+
+
+@pytest.fixture
+def page_module() -> Iterator[types.ModuleType]:
+    """Yields an empty module, the one namespace of a page's blocks."""
+    # Registered like an imported one: dataclasses and Keras' serialisation
+    # look up the module of a class by its name.
+    module = types.ModuleType("docs_page")
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=checkout.name)
+def test_the_code_of_a_page_runs(
+    page: Path,
+    page_module: types.ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in markdown.blocks(page):
+        if block.info not in {"python", "python tf1"}:
+            continue
+        # Empty lines before the code make its line numbers the page's own, so
+        # that a traceback points into the page and inspect finds the source.
+        padding = "\n" * (block.line - 1)
+        code = compile(padding + block.code, str(page), "exec")
+        if block.info == "python":
+            run(code, page_module, f"{checkout.name(page)}:{block.line}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=checkout.name)
+def test_the_blocks_of_a_page_say_what_they_are(page: Path) -> None:
+    # A misspelt info string would leave a block unexecuted, and unnoticed.
+    unknown = [
+        f"{checkout.name(page)}:{block.line}: {block.info!r}"
+        for block in markdown.blocks(page)
+        if block.info not in INFO_STRINGS
+    ]
+    assert not unknown, f"expected one of {sorted(INFO_STRINGS)}: {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=checkout.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    broken = [
+        f"{checkout.name(page)}:{number}: {target}"
+        for number, target in markdown.links(page)
+        if not leads_somewhere(page, target)
+    ]
+    assert not broken, "broken links:\n" + "\n".join(broken)
+
+
+def test_the_readme_holds_one_line_that_runs_the_tests() -> None:
+    # .ci/run reads this line from there and runs it.
+    readme = (checkout.ROOT / "README.md").read_text()
+    section = re.search(
+        r"^## Run the tests\n(.*?)(?=^## |\Z)", readme, re.M | re.S
+    )
+    assert section, "README.md has no section `## Run the tests`"
+    lines = re.findall(r"^```sh\n(.*?)^```", section[1], re.M | re.S)
+    assert len(lines) == 1, "the section holds one block of `sh`"
+    assert lines[0].count("\n") == 1, "the block holds one line"
+    assert "-m pytest" in lines[0]
+
+
+def run(code: types.CodeType, module: types.ModuleType, place: str) -> None:
+    """Executes a block; an error names the page and the block's first line."""
+    try:
+        exec(code, vars(module))
+    except Exception as error:
+        error.add_note(f"in the code block that begins at {place}")
+        raise
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    """Says whether a relative link names an existing file and heading."""
+    if re.match(r"[a-z]+:", target):
+        return True
+    path, _, anchor = target.partition("#")
+    other = page.parent / path if path else page
+    if not other.exists() or not other.resolve().is_relative_to(checkout.ROOT):
+        return False
+    return not anchor or anchor in markdown.anchors(other)

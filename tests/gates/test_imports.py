@@ -1,0 +1,142 @@
+"""What may be imported and called where."""
+
+import ast
+from collections.abc import Iterator
+import graphlib
+from pathlib import Path
+import re
+
+from tests.gates import checkout
+
+ALL_CODE = ("keras_port", "examples", "benchmarks", "tests")
+
+# Their authors may rename these in any release. Text is searched too, since a
+# name in a string reaches `importlib.import_module` as well.
+PRIVATE = re.compile(
+    r"\bkeras\.src\b|\btensorflow\.python\b|\btf\.python\b|"
+    r"\bfrom keras import src\b|\bfrom tensorflow import python\b"
+)
+PRIVATE_MODULES = ("keras.src", "tensorflow.python")
+
+# What each part of keras_port may import of the others. A part may name one
+# module of another folder ("datasets.pixels") where the whole is too much.
+_LEAVES = {"datasets", "layers", "losses", "optimizers"}
+_BASE = _LEAVES | {"models", "training"}
+ARROWS: dict[str, set[str]] = {
+    "datasets": set(),
+    "layers": {"datasets.pixels"},
+    "losses": set(),
+    "optimizers": set(),
+    "training": _LEAVES,
+    "models": _LEAVES | {"training"},
+    "checkpoints": _BASE,
+    "inspection": _BASE,
+    "distribution": _BASE,
+    "callbacks": _BASE | {"checkpoints"},
+}
+
+
+def test_no_private_name_of_keras_or_tensorflow_is_used() -> None:
+    found = []
+    for path in checkout.sources(*ALL_CODE):
+        if path == Path(__file__).resolve():
+            continue
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            if PRIVATE.search(line):
+                found.append(f"{checkout.name(path)}:{number}: {line.strip()}")
+        for number, module in checkout.imported(checkout.parse(path)):
+            if f"{module}.".startswith(tuple(f"{m}." for m in PRIVATE_MODULES)):
+                found.append(f"{checkout.name(path)}:{number}: {module}")
+    assert not found, "private imports:\n" + "\n".join(found)
+
+
+def test_arrows_between_folders_point_one_way() -> None:
+    found = []
+    for path in checkout.sources("keras_port"):
+        part = part_of(path)
+        if part == "__init__":
+            continue
+        allowed = allowed_for(part)
+        for number, module in inner_imports(path):
+            if not is_allowed(module, part, allowed):
+                found.append(
+                    f"{checkout.name(path)}:{number}: {part} must not import "
+                    f"keras_port.{module}; it may import "
+                    f"{sorted(allowed) or 'nothing of keras_port'}"
+                )
+    assert not found, "\n".join(found)
+
+
+def test_arrows_hold_no_cycle() -> None:
+    graph = {
+        part: {target.split(".")[0] for target in targets}
+        for part, targets in ARROWS.items()
+    }
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_flags_are_defined_only_in_scripts() -> None:
+    found = []
+    for path in checkout.sources("keras_port", "tests"):
+        tree = checkout.parse(path)
+        lines = [number for number, _ in calls(tree, r"DEFINE_\w+")]
+        if path.is_relative_to(checkout.ROOT / "keras_port"):
+            lines += [
+                number
+                for number, module in checkout.imported(tree)
+                if f"{module}.".startswith("absl.flags.")
+            ]
+        found += [f"{checkout.name(path)}:{number}" for number in lines]
+    assert not found, f"flags outside examples and benchmarks: {found}"
+
+
+def test_the_package_prints_nothing() -> None:
+    found = [
+        f"{checkout.name(path)}:{number}"
+        for path in checkout.sources("keras_port")
+        for number, _ in calls(checkout.parse(path), "print")
+    ]
+    assert not found, f"print in the package; use absl.logging: {found}"
+
+
+def part_of(path: Path) -> str:
+    """Returns the folder or the top module of keras_port that a file is of."""
+    first = path.relative_to(checkout.ROOT / "keras_port").parts[0]
+    return first.removesuffix(".py")
+
+
+def allowed_for(part: str) -> set[str]:
+    """Returns what a part may import; a private top module may nothing."""
+    if part.startswith("_"):
+        return set()
+    assert part in ARROWS, (
+        f"keras_port/{part} is not in ARROWS of this test; "
+        "say there what it may import"
+    )
+    return ARROWS[part]
+
+
+def inner_imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the line and the name below keras_port of its own imports."""
+    for number, module in checkout.imported(checkout.parse(path)):
+        if module == "keras_port":
+            yield number, "*"
+        elif module.startswith("keras_port."):
+            yield number, module.removeprefix("keras_port.")
+
+
+def is_allowed(module: str, part: str, allowed: set[str]) -> bool:
+    """Says whether a part may import a module, private top modules included."""
+    if module.startswith("_") or f"{module}.".startswith(f"{part}."):
+        return True
+    return any(f"{module}.".startswith(f"{target}.") for target in allowed)
+
+
+def calls(tree: ast.Module, pattern: str) -> Iterator[tuple[int, str]]:
+    """Yields the line and the last name of each call that matches."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = getattr(function, "attr", getattr(function, "id", ""))
+            if re.fullmatch(pattern, name):
+                yield node.lineno, name
