@@ -1,0 +1,17 @@
+"""Images as arrays, and batches as a pure function of (seed, step)."""
+
+from keras_port.datasets.idx import read_idx
+from keras_port.datasets.image_split import ImageSplit
+from keras_port.datasets.mnist import Splits
+from keras_port.datasets.mnist import load_mnist
+from keras_port.datasets.pixels import scale_pixels
+from keras_port.datasets.shuffled_batches import shuffled_batches
+
+__all__ = [
+    "ImageSplit",
+    "Splits",
+    "load_mnist",
+    "read_idx",
+    "scale_pixels",
+    "shuffled_batches",
+]

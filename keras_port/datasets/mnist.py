@@ -1,0 +1,154 @@
+"""Loads MNIST, or another data set in the same four files."""
+
+import contextlib
+import importlib.resources
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_port.datasets._checks import check_int
+from keras_port.datasets.idx import read_idx
+from keras_port.datasets.image_split import ImageSplit
+
+# Images and labels of the training part, then of the test part.
+NAMES = (
+    ("train-images", "idx3"),
+    ("train-labels", "idx1"),
+    ("t10k-images", "idx3"),
+    ("t10k-labels", "idx1"),
+)
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set.
+
+    Attributes:
+        train: What a model learns from.
+        validation: What tells during the training which weights are best.
+        test: What nobody looks at before the end.
+
+    Example:
+
+    >>> splits = keras_port.datasets.load_mnist()
+    >>> [len(split) for split in splits]
+    [55000, 5000, 10000]
+    """
+
+    train: ImageSplit
+    validation: ImageSplit
+    test: ImageSplit
+
+
+def load_mnist(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    validation_size: int = 5000,
+) -> Splits:
+    """Loads MNIST from the package itself, or a data set like it from a folder.
+
+    No network is used. The first training images are the validation split, as
+    in the TensorFlow 1 tutorials.
+
+    Args:
+        data_dir: Folder with `train-images-idx3-ubyte`,
+            `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+            `t10k-labels-idx1-ubyte`, each as it is or as `.gz`, also written
+            `train-images.idx3-ubyte`. Where both are there, the uncompressed
+            file is read. `~` is your home. Images may have any size, labels
+            are from 0 to 9. Defaults to None, the MNIST in the package.
+        validation_size: Number of training images to set aside, at least 1
+            and fewer than there are. Defaults to 5,000.
+
+    Returns:
+        `Splits(train, validation, test)` of `ImageSplit`.
+
+    Raises:
+        FileNotFoundError: If the folder or some of the files are missing.
+        NotADirectoryError: If `data_dir` is a file.
+        TypeError: If `validation_size` is not an int.
+        ValueError: If a file is malformed, images and labels do not go
+            together, or `validation_size` is out of range.
+
+    Example:
+
+    >>> splits = keras_port.datasets.load_mnist("~/data/fashion-mnist")
+    >>> splits.test.images.shape
+    (10000, 28, 28)
+    """
+    check_int("validation_size", validation_size, 1)
+    with contextlib.ExitStack() as stack:
+        if data_dir is None:
+            paths = packaged_files(stack)
+        else:
+            paths = find_files(data_dir)
+        train = read_split(paths[0], paths[1])
+        test = read_split(paths[2], paths[3])
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise ValueError(
+            f"{paths[0]}, {paths[2]}: the images of both files must be of the "
+            f"same size. Received: {train.images.shape[1:]} and "
+            f"{test.images.shape[1:]}"
+        )
+    check_int("validation_size", validation_size, 1, len(train) - 1)
+    return Splits(train[validation_size:], train[:validation_size], test)
+
+
+def packaged_files(stack: contextlib.ExitStack) -> list[Path]:
+    """Returns the files that ship here, on disk until `stack` is closed."""
+    folder = importlib.resources.files("keras_port.datasets") / "mnist_data"
+    return [
+        stack.enter_context(
+            importlib.resources.as_file(folder / f"{stem}-{kind}-ubyte.gz")
+        )
+        for stem, kind in NAMES
+    ]
+
+
+def find_files(data_dir: str | os.PathLike[str]) -> list[Path]:
+    """Returns the four files in a folder, or says which are missing."""
+    if not os.fspath(data_dir):
+        raise ValueError(
+            "`data_dir` is empty; pass a folder, or None for the MNIST that "
+            "comes with the package"
+        )
+    folder = Path(data_dir).expanduser()
+    if not folder.exists():
+        raise FileNotFoundError(f"`data_dir`: there is no folder {folder}")
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"`data_dir`: {folder} is not a folder; pass the folder that holds "
+            "the four IDX files"
+        )
+    found = [find_file(folder, stem, kind) for stem, kind in NAMES]
+    missing = [
+        f"{stem}-{kind}-ubyte"
+        for (stem, kind), path in zip(NAMES, found, strict=True)
+        if path is None
+    ]
+    if missing:
+        raise FileNotFoundError(
+            f"`data_dir`: {folder} lacks {', '.join(missing)}. Looked for each "
+            "name as it is and with .gz, and for the same with .idx instead "
+            "of -idx"
+        )
+    return [path for path in found if path is not None]
+
+
+def find_file(folder: Path, stem: str, kind: str) -> Path | None:
+    """Returns the file of one name under one of its spellings."""
+    for ending in ("", ".gz"):
+        for separator in "-.":
+            path = folder / f"{stem}{separator}{kind}-ubyte{ending}"
+            # Some archives unpack into folders named like the files.
+            if path.exists() and not path.is_dir():
+                return path
+    return None
+
+
+def read_split(images_path: Path, labels_path: Path) -> ImageSplit:
+    """Returns a file of images with its file of labels."""
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    try:
+        return ImageSplit(images, labels)
+    except ValueError as error:
+        raise ValueError(f"{images_path}, {labels_path}: {error}") from None
