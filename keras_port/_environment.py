@@ -1,0 +1,60 @@
+"""Refuses, at import, an environment in which nothing would work later."""
+
+import importlib.metadata
+import os
+
+# The oldest versions that the tests have passed on.
+MINIMUM_VERSIONS = {"keras": (3, 12), "tensorflow": (2, 20)}
+
+
+def check_environment() -> None:
+    """Raises `ImportError` unless Keras runs on TensorFlow, both new enough."""
+    for package, minimum in MINIMUM_VERSIONS.items():
+        check_version(package, minimum)
+    # Asked before Keras is imported: with a backend that is not installed, the
+    # import itself would fail, with a message about that other package.
+    check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
+    try:
+        import keras
+    except ImportError as error:
+        raise ImportError(
+            f"Keras could not be imported: {error}. If it names another "
+            "backend than TensorFlow, set the environment variable "
+            "KERAS_BACKEND=tensorflow."
+        ) from error
+    # The file ~/.keras/keras.json can name a backend, too.
+    check_backend(keras.config.backend())
+
+
+def check_version(package: str, minimum: tuple[int, int]) -> None:
+    """Raises `ImportError` when `package` is missing or below `minimum`."""
+    wanted = f"{package}>={minimum[0]}.{minimum[1]}"
+    mend = f'Install it with: pip install -U "{wanted}"'
+    try:
+        found = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        # Builds such as tensorflow-cpu carry another distribution name; the
+        # import that follows tells whether the package is there.
+        return
+    if parse_version(found) < minimum:
+        raise ImportError(
+            f"keras_port needs {wanted}, but {package} {found} is installed. "
+            f"{mend}"
+        )
+
+
+def parse_version(text: str) -> tuple[int, int]:
+    """Returns the first two numbers of a version, "3.15.1rc0" as (3, 15)."""
+    major, minor = text.split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
+
+
+def check_backend(backend: str) -> None:
+    """Raises `ImportError` when Keras would compute with something else."""
+    if backend != "tensorflow":
+        raise ImportError(
+            f"keras_port needs Keras on TensorFlow, but the backend is "
+            f"{backend!r}. Set the environment variable "
+            'KERAS_BACKEND=tensorflow (or "backend": "tensorflow" in '
+            "~/.keras/keras.json) before Keras is imported."
+        )

@@ -1,0 +1,188 @@
+"""The course's cross entropies, finite and right on saturated outputs."""
+
+from typing import Any
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+Normalization = Literal["elements", "sum"]
+NORMALIZATIONS = ("elements", "sum")
+
+
+@keras.saving.register_keras_serializable(package="keras_port")
+class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
+    """Minimises the course's cross entropy without its NaN.
+
+    The course writes `-tf.reduce_mean(y_ * tf.log(y))` in lesson 1 and
+    `-tf.reduce_sum(y_ * tf.log(y))` in lesson 3. Both are NaN as soon as a
+    probability underflows to 0. This loss is the same function computed from
+    the logits behind the softmax, so it is right for every finite logit.
+
+    With `C` classes and `N` examples, for one-hot `y_`:
+
+    - `"elements"`: the mean over all `N * C` elements, one C-th of the usual
+      cross entropy (lesson 1);
+    - `"sum"`: the sum over the batch (lesson 3), so the size of the gradient
+      grows with the batch.
+
+    Args:
+        normalization: `"elements"` or `"sum"`. Defaults to `"elements"`.
+        from_logits: Whether the model's outputs are logits. Defaults to
+            `False`: they are probabilities. Outputs of a softmax are refused
+            when this is `True`: the softmax would be taken twice.
+        name: Name of the loss. Defaults to `"course_cross_entropy"`.
+
+    Call arguments:
+        y_true: Integer labels of shape (N,) or (N, 1), or one-hot rows (or
+            any distribution over the classes) of shape (N, C).
+        y_pred: Outputs of shape (N, C).
+        sample_weight: Optional, shape (N,).
+
+    Raises:
+        ValueError: For an unknown `normalization`, for labels outside
+            0..C-1, and for shapes that do not fit.
+
+    Example:
+
+    >>> loss = CourseCrossEntropy()
+    >>> probabilities = np.full((5, 10), 0.1, "float32")
+    >>> round(float(loss(np.arange(5), probabilities)), 6)
+    0.230259
+    """
+
+    def __init__(
+        self,
+        normalization: Normalization = "elements",
+        *,
+        from_logits: bool = False,
+        name: str = "course_cross_entropy",
+    ) -> None:
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f"`normalization` must be one of {NORMALIZATIONS}. "
+                f"Received: normalization={normalization!r}"
+            )
+        reduction = "sum" if normalization == "sum" else "sum_over_batch_size"
+        super().__init__(name=name, reduction=reduction)
+        self.normalization = normalization
+        self.from_logits = from_logits
+
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+        """Returns the loss of each example, shape (N,)."""
+        logits = softmax_logits(y_pred)
+        if self.from_logits:
+            if logits is not None:
+                raise ValueError(
+                    "`from_logits=True`, but the model's outputs are those of "
+                    "a softmax, so softmax would be taken twice. Use "
+                    "`from_logits=False`, or build the model with "
+                    "`activation=None`."
+                )
+            logits = y_pred
+        if logits is not None:
+            losses = cross_entropy_of_logits(y_true, logits)
+        else:
+            losses = cross_entropy_of_probabilities(y_true, y_pred)
+        if self.normalization == "elements":
+            losses /= y_pred.shape[-1]
+        return losses
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this loss again."""
+        return {
+            "normalization": self.normalization,
+            "from_logits": self.from_logits,
+            "name": self.name,
+        }
+
+
+def cross_entropy_of_logits(y_true: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns `-sum(y_true * log(softmax(logits)))` of each example."""
+    if is_one_hot(y_true, logits):
+        return tf.nn.softmax_cross_entropy_with_logits(y_true, logits)
+    labels = integer_labels(y_true, logits)
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+
+
+def cross_entropy_of_probabilities(
+    y_true: tf.Tensor, probabilities: tf.Tensor
+) -> tf.Tensor:
+    """Returns `-sum(y_true * log(probabilities))` of each example, finite."""
+    # The smallest normal number stands for a probability that is 0.
+    smallest = np.finfo(probabilities.dtype.as_numpy_dtype).tiny
+    logs = tf.math.log(tf.maximum(probabilities, smallest))
+    if is_one_hot(y_true, probabilities):
+        return -tf.reduce_sum(y_true * logs, axis=-1)
+    labels = integer_labels(y_true, probabilities)
+    return -tf.gather(logs, labels, axis=-1, batch_dims=1)
+
+
+def is_one_hot(y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
+    """Tells one-hot rows from integer labels, by their shape alone."""
+    if y_pred.shape.rank != 2:
+        raise ValueError(
+            "`y_pred` must have shape (batch, classes). "
+            f"Received: y_pred.shape={tuple(y_pred.shape)}"
+        )
+    classes = y_pred.shape[-1]
+    if y_true.shape.rank == 2 and y_true.shape[-1] == classes:
+        return True
+    if y_true.shape.rank == 1:
+        return False
+    if y_true.shape.rank == 2 and y_true.shape[-1] == 1:
+        return False
+    raise ValueError(
+        "`y_true` must be integer labels of shape (batch,) or rows of shape "
+        f"(batch, {classes}), one for each class of `y_pred`. "
+        f"Received: y_true.shape={tuple(y_true.shape)}"
+    )
+
+
+def integer_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
+    """Returns the labels as int64 of shape (N,), checked where they are known.
+
+    Inside a graph the values are not known yet: `GradientModel.fit` has looked
+    at them before the first step.
+    """
+    labels = tf.cast(tf.reshape(y_true, [-1]), tf.int64)
+    if tf.executing_eagerly():
+        check_labels(labels.numpy(), y_pred.shape[-1])
+    return labels
+
+
+def check_labels(labels: np.ndarray, num_classes: int) -> None:
+    """Raises unless each of `labels` is a class.
+
+    Args:
+        labels: Array of integer labels, of any shape.
+        num_classes: Number of classes; labels run from 0 to one below it.
+
+    Raises:
+        ValueError: Names the first wrong label and its position.
+    """
+    flat = np.ravel(labels)
+    # A comparison of floats is false for NaN, hence "not all right".
+    wrong = ~((flat >= 0) & (flat < num_classes) & (flat == np.floor(flat)))
+    if wrong.any():
+        position = int(np.argmax(wrong))
+        raise ValueError(
+            f"Labels must be integers from 0 to {num_classes - 1}, because "
+            f"the model has {num_classes} outputs. Received: label "
+            f"{flat[position]} at position {position}. Mend the labels, or "
+            "build the model with more classes."
+        )
+
+
+def softmax_logits(probabilities: tf.Tensor) -> tf.Tensor | None:
+    """Returns what went into the softmax that made `probabilities`, if known.
+
+    This is the one place that reads a name Keras does not document. Keras'
+    softmax leaves its input on its output as `_keras_logits`, and Keras' own
+    cross entropies read it (keras/src/backend/tensorflow/nn.py). There is no
+    public way from probabilities to logits: once exp(-400) has underflowed to
+    0, the 400 of row B62 is nowhere else. Should the attribute go, the loss
+    falls back to clipped probabilities and the tests of B62 fail.
+    """
+    return getattr(probabilities, "_keras_logits", None)

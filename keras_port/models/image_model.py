@@ -1,0 +1,143 @@
+"""What the course's models share: images in, class scores out."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_port.datasets import scale_pixels
+from keras_port.layers import PixelRange
+from keras_port.losses import CourseCrossEntropy
+from keras_port.training import GradientModel
+
+Activation = str | Callable[[Any], Any] | None
+SIDE = 28
+INPUT_SHAPES = ((SIDE * SIDE,), (SIDE, SIDE), (SIDE, SIDE, 1))
+
+
+@keras.saving.register_keras_serializable(package="keras_port")
+class ImageModel(GradientModel):
+    """A `GradientModel` for images that scales pixels once, or refuses them.
+
+    Images of an integer dtype, 0 to 255, are divided by 255. Floating images
+    must be scaled already: pixels over 1 are refused (`layers.PixelRange`).
+    `build_perceptron` and `build_cnn` make the models; this class is public
+    for those who load, clone or annotate them.
+
+    Call arguments:
+        inputs: Images of the model's `input_shape`, behind the batch.
+        training: Whether dropout is active. Defaults to `False`.
+
+    Raises:
+        ValueError: For images of another shape, or float pixels over 1.
+
+    Example:
+
+    >>> model = build_perceptron()
+    >>> white = np.full((1, 784), 255, "uint8")
+    >>> scaled = np.ones((1, 784), "float32")
+    >>> bool(np.all(model(white) == model(scaled)))
+    True
+    """
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns the outputs for images of an integer or floating dtype."""
+        # Before Keras converts the inputs to the model's dtype: afterwards
+        # nobody knows whether they were integers.
+        self._check_shape(inputs)
+        if is_integer(inputs):
+            inputs = scaled(inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Sets how the model trains; refuses a loss that cannot fit it.
+
+        Args:
+            *args: As for `GradientModel.compile`.
+            **kwargs: As for `GradientModel.compile`.
+
+        Raises:
+            ValueError: If the loss expects probabilities and the model gives
+                logits, or the other way around.
+        """
+        super().compile(*args, **kwargs)
+        if not isinstance(self.loss, CourseCrossEntropy):
+            return
+        activation = self.layers[-1].activation
+        is_softmax = activation is keras.activations.softmax
+        is_linear = activation is keras.activations.linear
+        if (is_softmax and self.loss.from_logits) or (
+            is_linear and not self.loss.from_logits
+        ):
+            raise ValueError(
+                f"The model's outputs are those of {activation.__name__}, but "
+                f"the loss has from_logits={self.loss.from_logits}. Use "
+                f"`CourseCrossEntropy(..., from_logits={is_linear})`."
+            )
+
+    def _check_shape(self, inputs: Any) -> None:
+        shape = getattr(inputs, "shape", None)
+        if shape is None or getattr(shape, "rank", 0) is None:
+            return
+        expected = self.input_shape[1:]
+        if tuple(shape[1:]) != expected:
+            raise ValueError(
+                f"The model {self.name!r} was built for images of shape "
+                f"(batch, {', '.join(map(str, expected))}). Received: shape "
+                f"{tuple(shape)}. Use `images.reshape((-1, *{expected}))`, or "
+                f"build the model with `input_shape={tuple(shape[1:])}`."
+            )
+
+
+def is_integer(inputs: Any) -> bool:
+    """Tells images of an integer dtype from floating ones."""
+    dtype = getattr(inputs, "dtype", None)
+    return dtype is not None and tf.as_dtype(dtype).is_integer
+
+
+def scaled(inputs: Any) -> Any:
+    """Returns integer images as floats in [0, 1], also symbolic ones."""
+    if isinstance(inputs, keras.KerasTensor):
+        return keras.ops.cast(inputs, keras.config.floatx()) / 255
+    return scale_pixels(inputs)
+
+
+def image_inputs(input_shape: Sequence[int]) -> tuple[Any, Any]:
+    """Returns the model's input and the checked images behind it.
+
+    Args:
+        input_shape: One of (784,), (28, 28) and (28, 28, 1).
+
+    Raises:
+        ValueError: For any other shape.
+    """
+    shape = tuple(input_shape)
+    if shape not in INPUT_SHAPES:
+        raise ValueError(
+            f"`input_shape` must be one of {INPUT_SHAPES}. "
+            f"Received: input_shape={shape}"
+        )
+    inputs = keras.Input(shape, name="images")
+    return inputs, PixelRange(name="pixels")(inputs)
+
+
+def class_scores(logits: Any, activation: Activation) -> Any:
+    """Returns the outputs of the last layer, never in half precision."""
+    # Probabilities of 8 or 11 bits would spoil the loss and ties in accuracy.
+    compute_dtype = keras.config.dtype_policy().compute_dtype
+    half = compute_dtype in ("float16", "bfloat16")
+    return keras.layers.Activation(
+        activation, dtype="float32" if half else None, name="scores"
+    )(logits)
+
+
+def check_num_classes(num_classes: int) -> None:
+    """Raises unless there are two classes or more."""
+    if not isinstance(num_classes, int | np.integer) or num_classes < 2:
+        raise ValueError(
+            "`num_classes` must be an integer of 2 or more. "
+            f"Received: num_classes={num_classes}"
+        )

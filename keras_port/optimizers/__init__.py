@@ -1,0 +1,5 @@
+"""Optimizers that update as TensorFlow 1 did."""
+
+from keras_port.optimizers.adam import Adam
+
+__all__ = ["Adam"]

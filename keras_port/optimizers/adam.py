@@ -1,0 +1,118 @@
+"""TensorFlow 1's Adam, in one operation per variable."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable(package="keras_port")
+class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
+    """Updates as `tf.compat.v1.train.AdamOptimizer` does, with its kernel.
+
+    The formula is that of `keras.optimizers.Adam`, with TensorFlow 1's default
+    epsilon: with `t` the number of the update,
+
+        lr_t = learning_rate * sqrt(1 - beta_2^t) / (1 - beta_1^t)
+        m = beta_1 * m + (1 - beta_1) * gradient
+        v = beta_2 * v + (1 - beta_2) * gradient^2
+        variable -= lr_t * m / (sqrt(v) + epsilon)
+
+    (Kingma and Ba, 2014, the form before section 2.1 with "epsilon hat").
+    Keras computes it by a dozen operations, each of which goes through the
+    memory once; TensorFlow's `ResourceApplyAdam` goes through it once in all.
+    For the course's CNN on a CPU that is most of the update's time
+    (`benchmarks/`).
+
+    Args:
+        learning_rate: Step size, a float or a schedule. Defaults to 0.001.
+        beta_1: Decay of `m`, in [0, 1). Defaults to 0.9.
+        beta_2: Decay of `v`, in [0, 1). Defaults to 0.999.
+        epsilon: Added to the root. Defaults to 1e-8, as in TensorFlow 1;
+            that of `keras.optimizers.Adam` is 1e-7.
+        name: Name of the optimizer. Defaults to `"adam"`.
+        **kwargs: As for every Keras optimizer: `weight_decay`, `clipnorm`,
+            `global_clipnorm`, `use_ema` and the like.
+
+    Raises:
+        ValueError: For a decay outside [0, 1), and for a model with several
+            replicas, for which `keras.optimizers.Adam(epsilon=1e-8)` is there.
+
+    Example:
+
+    >>> model.compile(optimizer=keras_port.optimizers.Adam(1e-4), loss="mse")
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        *,
+        name: str = "adam",
+        **kwargs: Any,
+    ) -> None:
+        for key, decay in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not 0 <= decay < 1:
+                raise ValueError(
+                    f"`{key}` must be at least 0 and below 1. "
+                    f"Received: {key}={decay}"
+                )
+        super().__init__(learning_rate, name=name, **kwargs)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Makes the two slots of each variable."""
+        if self.built:
+            return
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            raise ValueError(
+                "`keras_port.optimizers.Adam` updates one copy of a variable. "
+                "Under a strategy with several replicas use "
+                "`keras.optimizers.Adam(learning_rate, epsilon=1e-8)`."
+            )
+        super().build(variables)
+        momentums, velocities = self.add_optimizer_variables(
+            variables, ["momentum", "velocity"]
+        )
+        self._slots = {
+            variable.value.ref(): slots
+            for variable, *slots in zip(
+                variables, momentums, velocities, strict=True
+            )
+        }
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any
+    ) -> None:
+        """Updates one variable and its slots by its gradient."""
+        dtype = variable.dtype
+        momentum, velocity = self._slots[variable.ref()]
+        update = tf.cast(self.iterations + 1, dtype)
+        beta_1 = tf.constant(self.beta_1, dtype)
+        beta_2 = tf.constant(self.beta_2, dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=momentum.value.handle,
+            v=velocity.value.handle,
+            beta1_power=tf.pow(beta_1, update),
+            beta2_power=tf.pow(beta_2, update),
+            lr=tf.cast(learning_rate, dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=tf.constant(self.epsilon, dtype),
+            # An embedding's sparse gradient becomes a dense one.
+            grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the arguments that make this optimizer again."""
+        config: dict[str, Any] = super().get_config()
+        config.update(
+            beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
+        )
+        return config

@@ -1,0 +1,90 @@
+"""Looks at integer labels before the first step, whatever compiles the loss.
+
+A label that is no class is an error on the CPU, a NaN under XLA and on a GPU
+(tensorflow#126005), or a loss of 0. So labels are looked at on the host, where
+the compiler of the step has no say.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_port._graph_check import graph_check
+from keras_port.losses import CourseCrossEntropy
+from keras_port.losses import check_labels
+
+SPARSE_NAMES = ("sparse_categorical_crossentropy",)
+
+
+def takes_integer_labels(loss: Any) -> bool:
+    """Tells whether `loss`, as given to `compile`, reads integer labels."""
+    if isinstance(loss, str):
+        return loss in SPARSE_NAMES
+    return (
+        isinstance(
+            loss,
+            CourseCrossEntropy | keras.losses.SparseCategoricalCrossentropy,
+        )
+        or loss is keras.losses.sparse_categorical_crossentropy
+    )
+
+
+def checked_labels(x: Any, y: Any, num_classes: int) -> Any:
+    """Returns `x` as `fit` takes it, with the labels checked.
+
+    Args:
+        x: Arrays, or a dataset of (inputs, labels).
+        y: Labels for arrays, or `None`.
+        num_classes: Number of classes; labels run from 0 to one below it.
+
+    Returns:
+        `x`, or the dataset with a check of each batch on the host.
+
+    Raises:
+        ValueError: At once for arrays; for a dataset, when the batch is read.
+    """
+    if y is not None:
+        labels = np.asarray(y)
+        if are_integer_labels(labels.shape, num_classes):
+            check_labels(labels, num_classes)
+        return x
+    if not isinstance(x, tf.data.Dataset):
+        return x
+    spec = x.element_spec
+    if not isinstance(spec, tuple) or len(spec) < 2:
+        return x
+    labels = spec[1]
+    if not isinstance(labels, tf.TensorSpec) or not are_integer_labels(
+        labels.shape, num_classes
+    ):
+        return x
+    return x.map(lambda *batch: checked_batch(batch, num_classes))
+
+
+def are_integer_labels(shape: Any, num_classes: int) -> bool:
+    """Tells labels of shape (batch,) or (batch, 1) from one-hot rows."""
+    if isinstance(shape, tf.TensorShape) and shape.rank is None:
+        return False
+    return len(shape) == 1 or (
+        len(shape) == 2 and shape[1] == 1 and num_classes != 1
+    )
+
+
+def checked_batch(batch: tuple[Any, ...], num_classes: int) -> tuple[Any, ...]:
+    """Returns `batch`, to be read only if its labels are classes."""
+    inputs, labels, *weights = batch
+    wrong = (labels < 0) | (labels >= num_classes)
+    message = (
+        f"Labels must be integers from 0 to {num_classes - 1}, because the "
+        f"model has {num_classes} outputs. Received in a batch of the "
+        "dataset: smallest and largest label"
+    )
+    check = graph_check(
+        ~tf.reduce_any(wrong),
+        message,
+        [tf.reduce_min(labels), tf.reduce_max(labels)],
+    )
+    with tf.control_dependencies([check]):
+        return inputs, tf.identity(labels), *weights

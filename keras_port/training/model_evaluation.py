@@ -1,0 +1,180 @@
+"""An evaluation in the middle of training that disturbs nothing."""
+
+from collections.abc import Iterator
+import contextlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_port._graph_check import value_errors
+from keras_port.datasets import ImageSplit
+from keras_port.datasets import scale_pixels
+from keras_port.losses import check_labels
+from keras_port.training.checked_labels import are_integer_labels
+from keras_port.training.checked_labels import takes_integer_labels
+
+Batch = tuple[tf.Tensor, ...]
+
+
+class ModelEvaluation:
+    """Evaluates a compiled model on fixed data, as often as you like.
+
+    `keras.Model.evaluate` inside a callback of `fit` resets the metrics that
+    the training is just adding to, so that the epoch's training accuracy
+    becomes the validation one (tensorflow#42994, keras#16526). This evaluation
+    runs the model's `test_step` over the data, in large slices, in a function
+    that is built once, and puts the metrics back as they were. Weights, random
+    states and the position in the training data are not touched.
+
+    Args:
+        model: A compiled `keras.Model`.
+        data: What to evaluate on: an `ImageSplit`, whose images are given the
+            shape of the model's inputs; arrays `(x, y)` or
+            `(x, y, sample_weight)`; or a finite `tf.data.Dataset` of batches.
+        batch_size: Examples in one slice of an `ImageSplit` or of arrays. It
+            changes speed and memory, not the results. Defaults to 500.
+
+    Raises:
+        ValueError: If the model is not compiled, or the data is empty, of
+            different lengths, endless, or has labels that are no classes.
+
+    Example:
+
+    >>> evaluation = ModelEvaluation(model, splits.validation)
+    >>> sorted(evaluation())
+    ['accuracy', 'loss']
+    """
+
+    def __init__(
+        self, model: keras.Model, data: Any, *, batch_size: int = 500
+    ) -> None:
+        if not model.compiled:
+            raise ValueError(
+                "An evaluation needs a loss and metrics. Call "
+                "`model.compile(optimizer=..., loss=..., metrics=...)` first."
+            )
+        if batch_size < 1:
+            raise ValueError(
+                "`batch_size` must be at least 1 example. "
+                f"Received: batch_size={batch_size}"
+            )
+        self.model = model
+        self._batches = batches_of(data, model, batch_size)
+        self._scale = isinstance(data, ImageSplit)
+        # The batch dimension is open, so that the last, smaller slice does
+        # not build the function again.
+        self._test_step = tf.function(
+            self._run_test_step, reduce_retracing=True
+        )
+
+    def __call__(self) -> dict[str, float]:
+        """Returns the loss and the metrics by name, over all of the data."""
+        with kept_metrics(self.model), value_errors():
+            self.model.reset_metrics()
+            for batch in self._batches:
+                self._test_step(batch)
+            results = self.model.get_metrics_result()
+        return {name: float(value) for name, value in results.items()}
+
+    def metric_names(self) -> list[str]:
+        """Returns the names of the results, by evaluating the first batch."""
+        with kept_metrics(self.model), value_errors():
+            self._test_step(next(iter(self._batches)))
+            return list(self.model.get_metrics_result())
+
+    def _run_test_step(self, batch: Batch) -> None:
+        if self._scale:
+            images, *rest = batch
+            batch = (scale_pixels(images), *rest)
+        self.model.test_step(batch)
+
+
+@contextlib.contextmanager
+def kept_metrics(model: keras.Model) -> Iterator[None]:
+    """Puts the metrics' running values back at the end of the block."""
+    # By name of the variable's object: a metric that is first used inside the
+    # block has no variables before, and starts from its initial values after.
+    before = {id(v): v.numpy() for v in model.metrics_variables}
+    try:
+        yield
+    finally:
+        for variable in model.metrics_variables:
+            if id(variable) in before:
+                variable.assign(before[id(variable)])
+        new = [
+            metric
+            for metric in model.metrics
+            if any(id(v) not in before for v in metric.variables)
+        ]
+        for metric in new:
+            metric.reset_state()
+
+
+def batches_of(data: Any, model: keras.Model, batch_size: int) -> Any:
+    """Returns what gives the batches of `data` anew at each iteration."""
+    if isinstance(data, tf.data.Dataset):
+        if data.cardinality() in (tf.data.INFINITE_CARDINALITY, 0):
+            raise ValueError(
+                "`data` must be a finite dataset with at least one batch. "
+                f"Received: a dataset of cardinality {int(data.cardinality())} "
+                "(-1 is endless). Use `dataset.take(n)`."
+            )
+        return data
+    arrays = data
+    if isinstance(data, ImageSplit):
+        arrays = split_arrays(data, model)
+    if not isinstance(arrays, tuple) or len(arrays) not in (2, 3):
+        raise ValueError(
+            "`data` must be an ImageSplit, arrays (x, y) or "
+            "(x, y, sample_weight), or a finite tf.data.Dataset. "
+            f"Received: {type(data).__name__}"
+        )
+    lengths = {len(array) for array in tf.nest.flatten(arrays)}
+    if len(lengths) != 1 or lengths == {0}:
+        raise ValueError(
+            "The arrays of `data` must have one length, of 1 or more. "
+            f"Received: lengths {sorted(lengths)}"
+        )
+    check_targets(arrays[1], model)
+    return sliced(arrays, lengths.pop(), batch_size)
+
+
+def split_arrays(
+    split: ImageSplit, model: keras.Model
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the images in the shape of the model's inputs, and labels."""
+    images = split.images
+    shape = getattr(model, "input_shape", None)
+    if isinstance(shape, tuple):
+        pixels = int(np.prod(images.shape[1:]))
+        if None in shape[1:] or int(np.prod(shape[1:])) != pixels:
+            raise ValueError(
+                f"The images have {pixels} pixels, shape {images.shape[1:]}, "
+                f"but the model's inputs have shape {shape[1:]}."
+            )
+        images = images.reshape((-1, *shape[1:]))
+    return images, split.labels.astype(np.int32)
+
+
+def check_targets(targets: Any, model: keras.Model) -> None:
+    """Raises if integer labels are no classes of the model."""
+    shape = getattr(model, "output_shape", None)
+    if (
+        takes_integer_labels(model.loss)
+        and isinstance(shape, tuple)
+        and are_integer_labels(np.shape(targets), shape[-1])
+    ):
+        check_labels(np.asarray(targets), shape[-1])
+
+
+def sliced(arrays: Any, length: int, batch_size: int) -> list[Any]:
+    """Returns the slices of the arrays, as tensors that are made once."""
+    tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
+    return [
+        tf.nest.map_structure(
+            lambda tensor, at=start: tensor[at : at + batch_size], tensors
+        )
+        for start in range(0, length, batch_size)
+    ]
