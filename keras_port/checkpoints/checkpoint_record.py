@@ -1,0 +1,89 @@
+"""What a saved model was worth, kept inside its own file."""
+
+import dataclasses
+import json
+import os
+import pathlib
+from typing import Any
+import zipfile
+
+import h5py
+
+MEMBER = "keras_port.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointRecord:
+    """Tells when a model was saved and how good it was.
+
+    It is a part of the saved file, so that the two always belong together.
+
+    Args:
+        monitor: Name of the result, such as `"val_accuracy"`.
+        value: Its value when the file was saved.
+        step: Updates of the optimizer at that time.
+
+    Example:
+
+    >>> record = CheckpointRecord(monitor="val_accuracy", value=0.99, step=100)
+    >>> record.value
+    0.99
+    """
+
+    monitor: str
+    value: float
+    step: int
+
+
+def write_record(path: pathlib.Path, record: CheckpointRecord) -> None:
+    """Puts `record` into a `.keras` or `.weights.h5` file."""
+    text = json.dumps(dataclasses.asdict(record))
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(MEMBER, text)
+    else:
+        with h5py.File(path, "a") as file:
+            file.attrs[MEMBER] = text
+
+
+def read_record(path: str | os.PathLike[str]) -> CheckpointRecord | None:
+    """Returns the record that a saved model carries.
+
+    Args:
+        path: A `.keras` or `.weights.h5` file.
+
+    Returns:
+        The `CheckpointRecord`, or `None` if `StepCheckpoint` did not write
+        the file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is broken.
+
+    Example:
+
+    >>> read_record("model.keras").step
+    4
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no saved model at {path}.")
+    try:
+        text = read_text(path)
+        return None if text is None else CheckpointRecord(**json.loads(text))
+    except (OSError, zipfile.BadZipFile, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is not a whole saved model: {error}. Move it away, and "
+            "save again."
+        ) from error
+
+
+def read_text(path: pathlib.Path) -> Any:
+    """Returns the record's JSON, or `None` if there is none."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            if MEMBER not in archive.namelist():
+                return None
+            return archive.read(MEMBER).decode()
+    with h5py.File(path, "r") as file:
+        return file.attrs.get(MEMBER)

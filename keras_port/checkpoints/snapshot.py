@@ -1,0 +1,78 @@
+"""Arrays and plain values in one file that is whole or not there."""
+
+import json
+import os
+import pathlib
+from typing import Any
+import zipfile
+
+import numpy as np
+
+from keras_port.checkpoints.atomic_file import atomic_file
+
+FORMAT = 1
+MANIFEST = "manifest"
+ARRAY_KEY = "__array__"
+
+
+def write_snapshot(path: pathlib.Path, content: dict[str, Any]) -> None:
+    """Writes nested dictionaries and lists of JSON values and arrays.
+
+    The arrays are members of a `.npz` file, the rest is its manifest in JSON.
+    Nothing is pickled.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    manifest = {"format": FORMAT, "content": packed(content, arrays)}
+    text = json.dumps(manifest).encode()
+    arrays[MANIFEST] = np.frombuffer(text, np.uint8)
+    with atomic_file(path) as partial, open(partial, "wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # no allow_pickle
+
+
+def read_snapshot(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns what `write_snapshot` wrote.
+
+    Raises:
+        ValueError: If the file is not whole; each member has a checksum.
+    """
+    try:
+        # The values are checked against their CRC as they are read.
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        manifest = json.loads(arrays.pop(MANIFEST).tobytes())
+        if manifest["format"] != FORMAT:
+            raise ValueError(f"its format is {manifest['format']}")
+        content: dict[str, Any] = unpacked(manifest["content"], arrays)
+    except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as e:
+        raise ValueError(f"{path} is not a whole snapshot: {e}.") from e
+    return content
+
+
+def packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Returns `value` for JSON, its arrays moved to `arrays`."""
+    if isinstance(value, dict):
+        return {str(k): packed(v, arrays) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [packed(v, arrays) for v in value]
+    if isinstance(value, np.ndarray):
+        key = f"array_{len(arrays)}"
+        # NumPy has no bfloat16 of its own: its bits go as integers.
+        plain = value.dtype.kind != "V"
+        arrays[key] = value if plain else value.view(f"u{value.itemsize}")
+        return {ARRAY_KEY: key, "dtype": value.dtype.name}
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def unpacked(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Returns what `packed` was given."""
+    if isinstance(value, list):
+        return [unpacked(v, arrays) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if ARRAY_KEY not in value:
+        return {k: unpacked(v, arrays) for k, v in value.items()}
+    array = arrays[value[ARRAY_KEY]]
+    name = value["dtype"]
+    return array if array.dtype.name == name else array.view(name)
