@@ -15,7 +15,7 @@ from keras_port.checkpoints.atomic_file import atomic_file
 from keras_port.checkpoints.atomic_file import remove_leftovers
 from keras_port.checkpoints.checkpoint_record import CheckpointRecord
 from keras_port.checkpoints.checkpoint_record import read_record
-from keras_port.checkpoints.checkpoint_record import write_record
+from keras_port.checkpoints.saved_model import write_model
 from keras_port.checkpoints.writable_folder import make_writable_folder
 
 SUFFIXES = (".keras", ".weights.h5")
@@ -183,13 +183,8 @@ def save_model(
     """Saves the model or its weights with the record, as a whole."""
     try:
         with atomic_file(path) as partial:
-            if path.suffix == ".keras":
-                model.save(partial)
-            else:
-                model.save_weights(partial)
-            write_record(partial, record)
-    except (OSError, RuntimeError) as error:
-        # h5py tells of a full disk by either.
+            write_model(model, partial, record)
+    except OSError as error:
         raise OSError(
             f"Step {record.step}: {path} could not be saved: {error}. What was "
             "saved before is as it was. Mend the disk and start again."
@@ -202,7 +197,7 @@ def check_path(path: str) -> None:
         raise ValueError(
             f"`path` must end with one of {SUFFIXES}. Received: path={path!r}"
         )
-    if placeholders(str(pathlib.Path(path).parent)):
+    if placeholders(path) and placeholders(os.path.dirname(path)):
         raise ValueError(
             "`path` may have placeholders in the file's name only. "
             f"Received: path={path!r}"

@@ -125,10 +125,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         step = self._step()
         content = {
             "step": step,
-            "variables": [
-                {"path": v.path, "value": np.asarray(v)}
-                for v in self._variables()
-            ],
+            "variables": records(self._variables()),
+            "metrics": records(self.model.metrics_variables),
             "callbacks": {
                 name: callback.get_state()
                 for name, callback in self._participants().items()
@@ -142,8 +140,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     def _restore(self, snapshot: dict[str, Any]) -> None:
         variables = self._variables()
         saved = snapshot["variables"]
-        expected = [(v.path, tuple(v.shape)) for v in variables]
-        found = [(v["path"], v["value"].shape) for v in saved]
+        expected = [(plain(v.path), tuple(v.shape)) for v in variables]
+        found = [(plain(v["path"]), v["value"].shape) for v in saved]
         if expected != found:
             differing = sorted(set(expected) ^ set(found))
             raise ValueError(
@@ -154,6 +152,12 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             )
         for variable, record in zip(variables, saved, strict=True):
             variable.assign(record["value"])
+        # Keras makes most of the metrics' variables in the first step only.
+        # Where an evaluation has not made them before, their means begin anew.
+        metrics = {v.path: v for v in self.model.metrics_variables}
+        for record in snapshot["metrics"]:
+            if record["path"] in metrics:
+                metrics[record["path"]].assign(record["value"])
         participants = self._participants()
         for name, state in snapshot["callbacks"].items():
             if name in participants:
@@ -170,12 +174,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             )
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-        variables = [
-            *model.variables,
-            *model.optimizer.variables,
-            *model.metrics_variables,
-        ]
-        return list({id(v): v for v in variables}.values())
+        metrics = {id(v) for v in model.metrics_variables}
+        variables = [*model.variables, *model.optimizer.variables]
+        return [v for v in variables if id(v) not in metrics]
 
     def _participants(self) -> dict[str, Any]:
         """Returns the callbacks that have a state, by their class and rank."""
@@ -211,3 +212,16 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _step(self) -> int:
         return int(self.model.optimizer.iterations)
+
+
+def records(variables: list[Any]) -> list[dict[str, Any]]:
+    """Returns the names and values of variables, for a snapshot."""
+    return [{"path": v.path, "value": np.asarray(v)} for v in variables]
+
+
+def plain(path: str) -> str:
+    """Returns a variable's path without Keras' automatic numbers.
+
+    The second model in a process has `dense_1` where the first had `dense`.
+    """
+    return re.sub(r"_\d+(?=/|_|$)", "", path)

@@ -35,17 +35,6 @@ class CheckpointRecord:
     step: int
 
 
-def write_record(path: pathlib.Path, record: CheckpointRecord) -> None:
-    """Puts `record` into a `.keras` or `.weights.h5` file."""
-    text = json.dumps(dataclasses.asdict(record))
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(MEMBER, text)
-    else:
-        with h5py.File(path, "a") as file:
-            file.attrs[MEMBER] = text
-
-
 def read_record(path: str | os.PathLike[str]) -> CheckpointRecord | None:
     """Returns the record that a saved model carries.
 
