@@ -315,7 +315,7 @@ def test_an_image_shape_of_floats_is_refused() -> None:
     ],
 )
 def test_a_number_out_of_range_is_refused(name: str, value: int) -> None:
-    numbers = {"batch_size": 2, "seed": 1, name: value}
+    numbers: dict[str, Any] = {"batch_size": 2, "seed": 1, name: value}
     with pytest.raises(ValueError, match=f"`{name}`.*Received: {value}"):
         shuffled_batches(make(10), **numbers)
 
@@ -323,7 +323,7 @@ def test_a_number_out_of_range_is_refused(name: str, value: int) -> None:
 @pytest.mark.parametrize("name", ["batch_size", "seed", "start_step"])
 @pytest.mark.parametrize("value", [True, 2.0, "2", None])
 def test_what_is_no_int_is_refused(name: str, value: Any) -> None:
-    numbers = {"batch_size": 2, "seed": 1, name: value}
+    numbers: dict[str, Any] = {"batch_size": 2, "seed": 1, name: value}
     with pytest.raises(TypeError, match=f"`{name}` must be a whole number"):
         shuffled_batches(make(10), **numbers)
 

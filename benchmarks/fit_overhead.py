@@ -1,0 +1,221 @@
+"""Says what `fit` with validation, saving and progress costs over a bare loop.
+
+Trains the course's CNN on MNIST, batch 100, in turn by
+
+- bare: a `tf.function` with a `GradientTape` and Keras' Adam over `build_cnn`;
+- steps: a `tf.function` of `compute_gradients` and `apply_gradients`, with the
+  optimizer of `train_cnn.py`;
+- tf1: a TensorFlow 1 session with `feed_dict`, as the course trains;
+- train_cnn: the training of `examples/train_cnn.py`, with validation on 5,000
+  images each 100 steps, saving of each better model, and progress.
+
+Prints examples per second as medians over the rounds, and their ratios. The
+time to build the graphs is left out everywhere.
+"""
+
+from collections.abc import Callable
+import contextlib
+import dataclasses
+import io
+import json
+import pathlib
+import platform
+import statistics
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
+
+from absl import app
+from absl import flags
+import common  # First: it sets what TensorFlow reads when it is imported.
+import keras
+import numpy as np
+import tensorflow as tf
+import train_cnn
+
+from keras_port import datasets
+from keras_port import losses
+from keras_port import models
+
+STEPS = flags.DEFINE_integer("steps", 300, "Steps per measurement.")
+ROUNDS = flags.DEFINE_integer("rounds", 5, "Measurements of each kind.")
+JSON = flags.DEFINE_string("json", None, "File to write the numbers to.")
+BATCH_SIZE = 100
+
+Measurement = Callable[[int], float]
+
+
+def bare(splits: datasets.Splits) -> Measurement:
+    """Returns the loop that anybody would write."""
+    model = models.build_cnn()
+    optimizer = keras.optimizers.Adam(1e-4, epsilon=1e-8)
+    loss = losses.CourseCrossEntropy("sum")
+    optimizer.build(model.trainable_variables)
+
+    @tf.function
+    def step(x: tf.Tensor, y: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            value = loss(y, model(x, training=True))
+        gradients = tape.gradient(value, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+
+    return timed(step, splits)
+
+
+def steps(splits: datasets.Splits) -> Measurement:
+    """Returns the loop of the two named steps."""
+    model = train_cnn.build_model(1e-4)
+
+    @tf.function
+    def step(x: tf.Tensor, y: tf.Tensor) -> None:
+        model.apply_gradients(model.compute_gradients(x, y).pairs)
+
+    return timed(step, splits)
+
+
+def timed(
+    step: Callable[[tf.Tensor, tf.Tensor], None], splits: datasets.Splits
+) -> Measurement:
+    """Returns what measures a step over the batches of the package."""
+    batches = iter(datasets.shuffled_batches(splits.train, BATCH_SIZE, seed=1))
+    for _ in range(5):
+        step(*next(batches))
+
+    def measure(count: int) -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            step(*next(batches))
+        return count * BATCH_SIZE / (time.perf_counter() - started)
+
+    return measure
+
+
+def tf1(splits: datasets.Splits) -> Measurement:
+    """Returns the course's loop in a session."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        x_ = v1.placeholder(tf.float32, [None, 784])
+        y_ = v1.placeholder(tf.float32, [None, 10])
+        keep_prob = v1.placeholder(tf.float32)
+
+        def weights(*shape: int) -> tf.Variable:
+            initial = tf.random.truncated_normal(shape, stddev=0.1)
+            return v1.Variable(initial)
+
+        h = tf.reshape(x_, [-1, 28, 28, 1])
+        for channels in ((1, 32), (32, 64)):
+            h = tf.nn.conv2d(h, weights(5, 5, *channels), 1, "SAME")
+            h = tf.nn.relu(h + v1.Variable(tf.zeros(channels[1])))
+            h = tf.nn.max_pool2d(h, 2, 2, "SAME")
+        h = tf.reshape(h, [-1, 3136])
+        h = tf.nn.relu(h @ weights(3136, 1024) + v1.Variable(tf.zeros(1024)))
+        h = tf.nn.dropout(h, rate=1 - keep_prob)
+        y = tf.nn.softmax(h @ weights(1024, 10) + v1.Variable(tf.zeros(10)))
+        # The course's sum, kept from its NaN so that the loop can go on.
+        loss = -tf.reduce_sum(y_ * tf.math.log(tf.maximum(y, 1e-30)))
+        trainer = v1.train.AdamOptimizer(1e-4).minimize(loss)
+        init = v1.global_variables_initializer()
+    session = v1.Session(graph=graph)
+    session.run(init)
+    train = splits.train[:]
+
+    def measure(count: int) -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            xs, ys = train.next_batch(BATCH_SIZE)
+            session.run(trainer, {x_: xs, y_: ys, keep_prob: 0.5})
+        return count * BATCH_SIZE / (time.perf_counter() - started)
+
+    measure(5)
+    return measure
+
+
+def whole_training(splits: datasets.Splits) -> Measurement:
+    """Returns the training of `train_cnn.py`, in a new folder each time."""
+
+    def measure(count: int) -> float:
+        keras.utils.set_random_seed(1)
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            results = common.train_by_step(
+                train_cnn.build_model(1e-4),
+                splits,
+                common.Settings(
+                    workdir=pathlib.Path(folder),
+                    data_dir=None,
+                    batch_size=BATCH_SIZE,
+                    max_steps=count,
+                    eval_freq=100,
+                    patience=20,
+                    learning_rate=1e-4,
+                    seed=1,
+                ),
+            )
+        return results.examples_per_second
+
+    return measure
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The measured examples per second, by kind, and where."""
+
+    rates: dict[str, list[float]]
+    versions: dict[str, str]
+    machine: str
+
+    def table(self) -> str:
+        """Returns medians, and ratios of rounds, as Markdown."""
+        lines = [
+            "| kind | examples/s | of bare | of tf1 |",
+            "|---|---|---|---|",
+        ]
+        for kind, rates in self.rates.items():
+            ratios = [
+                statistics.median(np.divide(rates, self.rates[base]))
+                for base in ("bare", "tf1")
+            ]
+            lines.append(
+                f"| {kind} | {statistics.median(rates):,.0f} | "
+                f"{ratios[0]:.2f} | {ratios[1]:.2f} |"
+            )
+        return "\n".join(lines)
+
+
+def measure(count: int, rounds: int) -> Report:
+    """Measures each kind in turn, `rounds` times `count` steps."""
+    splits = datasets.load_mnist()
+    kinds = {
+        "bare": bare(splits),
+        "steps": steps(splits),
+        "tf1": tf1(splits),
+        "train_cnn": whole_training(splits),
+    }
+    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(rounds):
+        for kind, measurement in kinds.items():
+            rates[kind].append(round(measurement(count), 1))
+    versions = {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+    }
+    return Report(rates, versions, platform.machine())
+
+
+def main(_: list[str]) -> None:
+    """Runs the script with the values of the flags."""
+    report = measure(STEPS.value, ROUNDS.value)
+    print(report.table())
+    print(", ".join(f"{k} {v}" for k, v in report.versions.items()))
+    if JSON.value:
+        text = json.dumps(dataclasses.asdict(report), indent=2)
+        pathlib.Path(JSON.value).write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    app.run(main)
