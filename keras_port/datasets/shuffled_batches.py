@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_port.datasets._checks import INT64_MAX
 from keras_port.datasets._checks import check_int
+from keras_port.datasets._known_labels import note_labels
 from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.pixels import scale_pixels
 
@@ -89,7 +90,9 @@ def shuffled_batches(
         tf.data.INFINITE_CARDINALITY
     )
     batches = batches.map(make_batch).apply(endless).prefetch(PREFETCHED)
-    return batches.with_options(batch_options())
+    batches = batches.with_options(batch_options())
+    note_labels(batches, split.labels)
+    return batches
 
 
 def shuffled_indices(count: int, seed: int, start: int) -> tf.data.Dataset:

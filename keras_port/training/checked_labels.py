@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_port._graph_check import graph_check
+from keras_port.datasets._known_labels import known_labels
 from keras_port.losses import CourseCrossEntropy
 from keras_port.losses import check_labels
 
@@ -31,6 +32,18 @@ def takes_integer_labels(loss: Any) -> bool:
     )
 
 
+def integer_label_classes(model: keras.Model) -> int | None:
+    """Returns the number of classes if the loss reads integer labels.
+
+    `None` for another loss, and for a model of several or unknown outputs.
+    """
+    shape = getattr(model, "output_shape", None)
+    if not takes_integer_labels(model.loss) or not isinstance(shape, tuple):
+        return None
+    classes: int | None = shape[-1]
+    return classes
+
+
 def checked_labels(x: Any, y: Any, num_classes: int) -> Any:
     """Returns `x` as `fit` takes it, with the labels checked.
 
@@ -40,10 +53,12 @@ def checked_labels(x: Any, y: Any, num_classes: int) -> Any:
         num_classes: Number of classes; labels run from 0 to one below it.
 
     Returns:
-        `x`, or the dataset with a check of each batch on the host.
+        `x`, or the dataset with a check of each batch on the host. Behind the
+        batches of `shuffled_batches` the labels are known.
 
     Raises:
-        ValueError: At once for arrays; for a dataset, when the batch is read.
+        ValueError: At once where the labels are known; for another dataset,
+            when the batch is read.
     """
     if y is not None:
         labels = np.asarray(y)
@@ -59,6 +74,10 @@ def checked_labels(x: Any, y: Any, num_classes: int) -> Any:
     if not isinstance(labels, tf.TensorSpec) or not are_integer_labels(
         labels.shape, num_classes
     ):
+        return x
+    known = known_labels(x)
+    if known is not None:
+        check_labels(known, num_classes)
         return x
     return x.map(lambda *batch: checked_batch(batch, num_classes))
 

@@ -1,28 +1,30 @@
 """A Keras model whose training step is computing and applying gradients."""
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
-import warnings
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_port._graph_check import value_errors
-from keras_port.training.checked_labels import checked_labels
-from keras_port.training.checked_labels import takes_integer_labels
+from keras_port.training.checked_fit_model import CheckedFitModel
+from keras_port.training.compile_arguments import check_accumulated_once
+from keras_port.training.compile_arguments import check_accumulation
+from keras_port.training.compile_arguments import check_clipnorm
 from keras_port.training.functional_class import are_functional_arguments
 from keras_port.training.functional_class import functional_class
-from keras_port.training.gradient_accumulator import GradientAccumulator
+from keras_port.training.gradient_result import GradientObserver
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.gradient_result import Pair
-
-GradientObserver = Callable[[Sequence[Pair]], None]
+from keras_port.training.loss_reduction import batch_size_of
+from keras_port.training.loss_reduction import is_summed
+from keras_port.training.loss_scaling import unscaled
+from keras_port.training.missing_gradients import MissingGradients
+from keras_port.training.step_record import StepRecord
+from keras_port.training.weight_update import WeightUpdate
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
-class GradientModel(keras.Model):  # type: ignore[misc]
+class GradientModel(CheckedFitModel):
     """Trains in two named steps: compute the gradients, apply the gradients.
 
     TensorFlow 1 split `optimizer.minimize(loss)` into
@@ -97,19 +99,18 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         check_clipnorm(global_clipnorm)
         check_accumulation(gradient_accumulation_steps)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
-        if gradient_accumulation_steps and getattr(
-            self.optimizer, "gradient_accumulation_steps", None
-        ):
-            raise ValueError(
-                "`gradient_accumulation_steps` is given to both `compile` and "
-                "the optimizer, and would be multiplied. Give it to one."
-            )
+        check_accumulated_once(gradient_accumulation_steps, self.optimizer)
         self._global_clipnorm = global_clipnorm
-        self._accumulation_steps = gradient_accumulation_steps or 1
-        self._accumulator: GradientAccumulator | None = None
+        self._accumulation_steps = gradient_accumulation_steps
         self._gradient_observers = tuple(gradient_observers)
         self._step_record = StepRecord()
-        self._warned_paths: set[str] = set()
+        self._missing_gradients = MissingGradients()
+        self._weight_update = WeightUpdate(
+            self._step_record,
+            global_clipnorm=global_clipnorm,
+            accumulation_steps=gradient_accumulation_steps or 1,
+            average=not is_summed(loss),
+        )
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns what `compile` was given, to compile a loaded model."""
@@ -158,12 +159,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled_loss, variables)
-        if scales_loss(self.optimizer):
-            scale = self.optimizer.scale_loss(tf.ones((), loss.dtype))
-            gradients = [
-                None if gradient is None else gradient / scale
-                for gradient in gradients
-            ]
+        gradients = unscaled(self.optimizer, gradients, loss.dtype)
         pairs = list(zip(gradients, variables, strict=True))
         return GradientResult(loss=loss, outputs=outputs, pairs=pairs)
 
@@ -181,13 +177,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         gradients = [gradient for gradient, _ in pairs]
         variables = [variable for _, variable in pairs]
         self._build_optimizer()
-        self._check_some_gradient(gradients, variables)
-        if self._accumulation_steps == 1:
-            self._update_weights(gradients, variables)
-            return
-        self._accumulator_of(variables).add(
-            gradients, lambda total: self._update_weights(total, variables)
-        )
+        self._missing_gradients.check(gradients, variables)
+        self._weight_update.run(self.optimizer, gradients, variables)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Trains on one batch: compute gradients, apply them, update metrics.
@@ -238,45 +229,6 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         )
         return logs
 
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the metrics' running values by name.
-
-        At the end of an epoch Keras puts these in the place of what
-        `train_step` returned (keras#14705). A `train_step` that computes a
-        loss of its own leaves the `loss` metric empty, and 0.0 would take the
-        place of the true value. So an empty `loss` is left out.
-        """
-        results: dict[str, Any] = super().get_metrics_result()
-        if tf.executing_eagerly() and "loss" in results:
-            tracker = next(m for m in self.metrics if m.name == "loss")
-            if not float(tracker.count):
-                del results["loss"]
-        return results
-
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Trains as `keras.Model.fit` does, with labels looked at first.
-
-        Args:
-            x: As for `keras.Model.fit`. Defaults to `None`.
-            y: As for `keras.Model.fit`. Defaults to `None`.
-            **kwargs: As for `keras.Model.fit`.
-
-        Returns:
-            The `keras.callbacks.History` of the training.
-
-        Raises:
-            ValueError: If an integer label is no class of the model, in
-                arrays before the first step, in a dataset before the step
-                that reads it.
-        """
-        if isinstance(x, tf.data.Dataset):
-            # Keras warns that it cannot shuffle a dataset; nobody asked it to.
-            kwargs.setdefault("shuffle", False)
-        if takes_integer_labels(self.loss) and self._num_classes:
-            x = checked_labels(x, y, self._num_classes)
-        with value_errors():
-            return super().fit(x, y, **kwargs)
-
     @property
     def batch_loss(self) -> float:
         """Loss of the newest training batch alone."""
@@ -287,123 +239,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         """Updates left out so far because a gradient was not finite."""
         return int(self._step_record.skipped_updates)
 
-    @property
-    def _num_classes(self) -> int | None:
-        shape = getattr(self, "output_shape", None)
-        return shape[-1] if isinstance(shape, tuple) else None
-
     def _build_optimizer(self) -> None:
         # With all variables, not only those that have a gradient today.
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-
-    def _check_some_gradient(
-        self,
-        gradients: Sequence[tf.Tensor | None],
-        variables: Sequence[keras.Variable],
-    ) -> None:
-        missing = [
-            variable.path
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is None
-        ]
-        if len(missing) == len(variables):
-            raise ValueError(
-                "No variable has a gradient: the loss does not depend on the "
-                "weights in a way that can be differentiated. Operations such "
-                "as argmax, rounding, casts to integers and NumPy functions "
-                "have no gradient; take the loss from the outputs before them."
-            )
-        new = [path for path in missing if path not in self._warned_paths]
-        if new:
-            self._warned_paths.update(new)
-            warnings.warn(
-                f"The loss does not depend on {', '.join(new)}: these "
-                "variables stay as they are.",
-                stacklevel=3,
-            )
-
-    def _accumulator_of(
-        self, variables: Sequence[keras.Variable]
-    ) -> GradientAccumulator:
-        if self._accumulator is None:
-            # Out of the graph that is being built, as a step may be.
-            with tf.init_scope():
-                self._accumulator = GradientAccumulator(
-                    variables,
-                    steps=self._accumulation_steps,
-                    average=not is_summed(self.loss),
-                )
-        return self._accumulator
-
-    def _update_weights(
-        self,
-        gradients: Sequence[tf.Tensor | None],
-        variables: Sequence[keras.Variable],
-    ) -> None:
-        pairs = [
-            (gradient, variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
-        ]
-        present = [gradient for gradient, _ in pairs]
-        if self._global_clipnorm is not None:
-            present, _ = tf.clip_by_global_norm(present, self._global_clipnorm)
-        if not scales_loss(self.optimizer):
-            self.optimizer.apply(present, [variable for _, variable in pairs])
-            return
-        # The optimizer divides by the scale, which is a power of two: the
-        # multiplication loses nothing.
-        scaled = [self.optimizer.scale_loss(gradient) for gradient in present]
-        before = tf.convert_to_tensor(self.optimizer.iterations)
-        self.optimizer.apply(scaled, [variable for _, variable in pairs])
-        skipped = tf.equal(before, self.optimizer.iterations)
-        self._step_record.skipped_updates.assign_add(tf.cast(skipped, tf.int64))
-
-
-class StepRecord:
-    """What a training step leaves for whoever looks at it between steps."""
-
-    def __init__(self) -> None:
-        self.batch_loss = tf.Variable(
-            np.nan, dtype=tf.float64, trainable=False, name="batch_loss"
-        )
-        self.skipped_updates = tf.Variable(
-            0, dtype=tf.int64, trainable=False, name="skipped_updates"
-        )
-
-
-def batch_size_of(x: Any) -> tf.Tensor:
-    """Returns the number of examples in a batch of inputs."""
-    return tf.shape(tf.nest.flatten(x)[0])[0]
-
-
-def scales_loss(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Tells whether the optimizer expects gradients of a scaled loss."""
-    return isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or bool(
-        optimizer.loss_scale_factor
-    )
-
-
-def is_summed(loss: Any) -> bool:
-    """Tells whether each loss given to `compile` is a sum over the batch."""
-    losses = tf.nest.flatten(loss)
-    return all(getattr(one, "reduction", None) == "sum" for one in losses)
-
-
-def check_clipnorm(global_clipnorm: float | None) -> None:
-    """Raises unless the limit of the norm is `None` or positive."""
-    if global_clipnorm is not None and not global_clipnorm > 0:
-        raise ValueError(
-            "`global_clipnorm` must be positive, or None for no limit. "
-            f"Received: global_clipnorm={global_clipnorm}"
-        )
-
-
-def check_accumulation(steps: int | None) -> None:
-    """Raises unless the number of batches is `None` or a positive integer."""
-    if steps is not None and (not isinstance(steps, int) or steps < 1):
-        raise ValueError(
-            "`gradient_accumulation_steps` must be a positive integer, or "
-            f"None. Received: gradient_accumulation_steps={steps}"
-        )

@@ -1,5 +1,7 @@
 """What computing gradients gives."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -7,6 +9,7 @@ import keras
 import tensorflow as tf
 
 Pair = tuple[tf.Tensor | None, keras.Variable]
+GradientObserver = Callable[[Sequence[Pair]], None]
 
 
 @dataclasses.dataclass(frozen=True)

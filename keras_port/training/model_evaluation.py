@@ -13,7 +13,7 @@ from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
 from keras_port.losses import check_labels
 from keras_port.training.checked_labels import are_integer_labels
-from keras_port.training.checked_labels import takes_integer_labels
+from keras_port.training.checked_labels import integer_label_classes
 
 Batch = tuple[tf.Tensor, ...]
 
@@ -160,13 +160,11 @@ def split_arrays(
 
 def check_targets(targets: Any, model: keras.Model) -> None:
     """Raises if integer labels are no classes of the model."""
-    shape = getattr(model, "output_shape", None)
-    if (
-        takes_integer_labels(model.loss)
-        and isinstance(shape, tuple)
-        and are_integer_labels(np.shape(targets), shape[-1])
+    num_classes = integer_label_classes(model)
+    if num_classes is not None and are_integer_labels(
+        np.shape(targets), num_classes
     ):
-        check_labels(np.asarray(targets), shape[-1])
+        check_labels(np.asarray(targets), num_classes)
 
 
 def sliced(arrays: Any, length: int, batch_size: int) -> list[Any]:
