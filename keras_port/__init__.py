@@ -3,7 +3,7 @@
 The folders, each with one idea: `datasets` (images as arrays, batches by step),
 `models` (the course's perceptron and CNN), `losses` (its cross entropies),
 `layers`, `training` (one step, decomposed), `callbacks` (what happens between
-steps) and `checkpoints` (files).
+steps), `checkpoints` (files) and `inspection` (the graph without TensorBoard).
 """
 
 from keras_port._environment import check_environment
@@ -13,6 +13,7 @@ check_environment()
 from keras_port import callbacks  # noqa: E402 (after the check, so that a wrong
 from keras_port import checkpoints  # noqa: E402  backend gets our message and
 from keras_port import datasets  # noqa: E402  not an error from deep inside)
+from keras_port import inspection  # noqa: E402
 from keras_port import layers  # noqa: E402
 from keras_port import losses  # noqa: E402
 from keras_port import models  # noqa: E402
@@ -25,6 +26,7 @@ __all__ = [
     "callbacks",
     "checkpoints",
     "datasets",
+    "inspection",
     "layers",
     "losses",
     "models",
