@@ -59,6 +59,10 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     ) -> None:
         rate = dropout_rate(rate=rate, keep_prob=keep_prob)
         super().__init__(rate, noise_shape=noise_shape, seed=seed, **kwargs)
+        if self.rate > 0:
+            # `tf.train.Checkpoint` saves the `tf.Variable`s among a layer's
+            # attributes, and does not look into Keras' seed generator.
+            self._seed_generator_state = self.seed_generator.state.value
 
     def save_own_variables(self, store: Any) -> None:
         """Puts the state of the random generator beside the weights."""
