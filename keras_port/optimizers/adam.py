@@ -79,19 +79,22 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         momentums, velocities = self.add_optimizer_variables(
             variables, ["momentum", "velocity"]
         )
-        self._slots = {
-            variable.value.ref(): slots
-            for variable, *slots in zip(
+        slots = {
+            variable.value.ref(): pair
+            for variable, *pair in zip(
                 variables, momentums, velocities, strict=True
             )
         }
+        # A function, because `tf.train.Checkpoint` refuses an object with a
+        # dictionary that has other keys than strings.
+        self._slots_of = slots.__getitem__
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any
     ) -> None:
         """Updates one variable and its slots by its gradient."""
         dtype = variable.dtype
-        momentum, velocity = self._slots[variable.ref()]
+        momentum, velocity = self._slots_of(variable.ref())
         update = tf.cast(self.iterations + 1, dtype)
         beta_1 = tf.constant(self.beta_1, dtype)
         beta_2 = tf.constant(self.beta_2, dtype)
