@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from types import FrameType
 from typing import Any
 
 from absl import logging
@@ -14,7 +15,8 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
     Without it Ctrl-C is an exception in the middle of `fit`: no callback hears
     of the end, and nothing is restored or closed. With it the running step is
     finished, `fit` returns, and every callback's `on_train_end` is called. A
-    second signal ends at once with `KeyboardInterrupt`.
+    second signal ends at once with `KeyboardInterrupt`. After `fit`, also one
+    that raised, signals do what they did before.
 
     Args:
         signals: Signals to listen to. Defaults to SIGINT, which is Ctrl-C,
@@ -41,7 +43,8 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.signals = signals
         self.received: str | None = None
-        self._handlers: dict[signal.Signals, Any] = {}
+        self._handlers: dict[int, Any] = {}
+        self._history: keras.callbacks.History | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begins to listen."""
@@ -52,6 +55,9 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
                 "main thread, and `fit` runs in another."
             )
             return
+        # What a `fit` that raised has left.
+        self._give_back()
+        self._history = getattr(self.model, "history", None)
         for number in self.signals:
             self._handlers[number] = signal.signal(number, self._on_signal)
 
@@ -64,11 +70,15 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Gives the signals back to who had them."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+        self._give_back()
 
-    def _on_signal(self, number: int, frame: object) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self._is_in_fit(frame):
+            # `fit` raised, and Keras tells no callback of that.
+            before = self._handlers.get(number)
+            self._give_back()
+            hand_on(number, frame, before)
+            return
         if self.received is not None:
             raise KeyboardInterrupt
         self.received = signal.Signals(number).name
@@ -76,3 +86,36 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
             "%s: ending after this step. The same signal again ends at once.",
             self.received,
         )
+
+    def _is_in_fit(self, frame: FrameType | None) -> bool:
+        """Tells whether a signal came while the `fit` of this object ran."""
+        # Each `fit` gives the model a new `History`, which stays when it ends.
+        if getattr(self.model, "history", None) is not self._history:
+            return False
+        while frame is not None:
+            if (
+                frame.f_code.co_name == "fit"
+                and frame.f_locals.get("self") is self.model
+            ):
+                return True
+            frame = frame.f_back
+        return False
+
+    def _give_back(self) -> None:
+        for number, handler in self._handlers.items():
+            # Unless somebody has put a handler over this one since.
+            if signal.getsignal(number) == self._on_signal:
+                # Python cannot name a handler that it did not install.
+                signal.signal(
+                    number, signal.SIG_DFL if handler is None else handler
+                )
+        self._handlers = {}
+
+
+def hand_on(number: int, frame: FrameType | None, handler: Any) -> None:
+    """Does with a signal what another handler would have done."""
+    if callable(handler):
+        handler(number, frame)
+    elif handler != signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(signal.Signals(number))

@@ -8,6 +8,9 @@ import re
 
 # The process before the name, so that the suffix is that of the file.
 PARTIAL = re.compile(r"\.partial-(?P<pid>\d+)-(?P<name>.+)")
+# What this process is writing now. In a container the processes of two starts
+# often have the same number, so the number alone does not tell.
+_open: set[pathlib.Path] = set()
 
 
 @contextlib.contextmanager
@@ -39,6 +42,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     path = pathlib.Path(path)
     remove_leftovers(path.parent, re.compile(re.escape(path.name)))
     partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    _open.add(partial.absolute())
     try:
         yield partial
         sync(partial)
@@ -46,6 +50,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+        _open.discard(partial.absolute())
 
 
 def remove_leftovers(folder: pathlib.Path, names: re.Pattern[str]) -> None:
@@ -55,16 +60,23 @@ def remove_leftovers(folder: pathlib.Path, names: re.Pattern[str]) -> None:
         if (
             found
             and names.fullmatch(found["name"])
-            and not is_running(int(found["pid"]))
+            and not is_written(entry, int(found["pid"]))
         ):
             entry.unlink(missing_ok=True)
+
+
+def is_written(partial: pathlib.Path, pid: int) -> bool:
+    """Tells whether the process with this number may be writing the file."""
+    if pid == os.getpid():
+        return partial.absolute() in _open
+    return is_running(pid)
 
 
 def is_running(pid: int) -> bool:
     """Tells whether a process with this number exists."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 from typing import Any
-import zipfile
 
 import numpy as np
 
@@ -20,6 +19,10 @@ def write_snapshot(path: pathlib.Path, content: dict[str, Any]) -> None:
 
     The arrays are members of a `.npz` file, the rest is its manifest in JSON.
     Nothing is pickled.
+
+    Raises:
+        TypeError: For a value that is neither, also inside an array.
+        OSError: If the file cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
     manifest = {"format": FORMAT, "content": packed(content, arrays)}
@@ -36,15 +39,17 @@ def read_snapshot(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: If the file is not whole; each member has a checksum.
     """
     try:
-        # The values are checked against their CRC as they are read.
-        with np.load(path, allow_pickle=False) as archive:
+        # The values are checked against their CRC as they are read. Given a
+        # path, NumPy would leave a broken file open.
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
             arrays = {name: archive[name] for name in archive.files}
         manifest = json.loads(arrays.pop(MANIFEST).tobytes())
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']}")
         content: dict[str, Any] = unpacked(manifest["content"], arrays)
-    except (OSError, KeyError, EOFError, ValueError, zipfile.BadZipFile) as e:
-        raise ValueError(f"{path} is not a whole snapshot: {e}.") from e
+    except Exception as error:  # of zipfile, zlib, NumPy
+        raise ValueError(f"{path} is not a whole snapshot: {error}.") from error
     return content
 
 
@@ -55,9 +60,12 @@ def packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(value, list | tuple):
         return [packed(v, arrays) for v in value]
     if isinstance(value, np.ndarray):
+        if value.dtype.hasobject:
+            raise TypeError("An array of Python objects would be pickled.")
         key = f"array_{len(arrays)}"
-        # NumPy has no bfloat16 of its own: its bits go as integers.
-        plain = value.dtype.kind != "V"
+        # The bits of a type that is not NumPy's own, as bfloat16, go as
+        # integers.
+        plain = value.dtype.isbuiltin != 2
         arrays[key] = value if plain else value.view(f"u{value.itemsize}")
         return {ARRAY_KEY: key, "dtype": value.dtype.name}
     if isinstance(value, np.generic):

@@ -233,7 +233,7 @@ def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
         text=True,
     ).stdout.strip()
     (tmp_path / f".partial-{gone}-m-007.keras").write_bytes(b"half a file")
-    living = tmp_path / f".partial-{os.getpid()}-m-008.keras"
+    living = tmp_path / f".partial-{os.getppid()}-m-008.keras"
     living.write_bytes(b"being written")
     other = tmp_path / f".partial-{gone}-other.keras"
     other.write_bytes(b"not ours")

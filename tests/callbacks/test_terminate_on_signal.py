@@ -1,11 +1,13 @@
 """Ctrl-C in a real process."""
 
+from collections.abc import Iterator
 from pathlib import Path
 import signal
 import subprocess
 import sys
 from typing import Any
 
+import keras
 import pytest
 
 from keras_port.callbacks import StepEarlyStopping
@@ -61,6 +63,111 @@ def test_a_second_signal_ends_at_once() -> None:
         train(small_model(), [terminate, *twice], steps=10)
     terminate.on_train_end()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Fail(StopAt):
+    """Raises at a step, as a broken callback does."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if int(self.model.optimizer.iterations) == self.step:
+            raise RuntimeError("broken callback")
+
+
+@pytest.fixture
+def heard() -> Iterator[list[int]]:
+    """Notes the signals that reach a handler installed before `fit`."""
+    numbers: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        numbers.append(number)
+
+    before = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def failed_fit(terminate: TerminateOnSignal) -> keras.Model:
+    """Returns a model whose `fit` raised with this callback in its list."""
+    model = small_model()
+    with pytest.raises(RuntimeError, match="broken callback"):
+        train(model, [terminate, Fail(3)], steps=10)
+    return model
+
+
+def test_after_a_fit_that_raised_a_signal_goes_to_the_handler_before(
+    heard: list[int],
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    terminate = TerminateOnSignal()
+    failed_fit(terminate)
+    signal.raise_signal(signal.SIGINT)
+    assert heard == [signal.SIGINT]
+    assert terminate.received is None
+    # The first one gives all signals back.
+    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_after_a_fit_that_raised_ctrl_c_is_an_exception_again() -> None:
+    failed_fit(TerminateOnSignal())
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_fit_without_it_does_not_end_by_that_of_a_fit_that_raised(
+    heard: list[int],
+) -> None:
+    model = failed_fit(TerminateOnSignal())
+    train(model, [Raise(5, signal.SIGINT)], steps=7)
+    assert heard == [signal.SIGINT]
+    assert int(model.optimizer.iterations) == 10
+
+
+def test_the_same_object_listens_again_after_a_fit_that_raised(
+    heard: list[int],
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    terminate = TerminateOnSignal()
+    model = failed_fit(terminate)
+    train(model, [Raise(5, signal.SIGINT), terminate], steps=7)
+    assert terminate.received == "SIGINT"
+    assert int(model.optimizer.iterations) == 5
+    assert heard == []
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_after_a_fit_that_raised_a_signal_is_ignored_or_ends_as_before(
+    handler: signal.Handlers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        failed_fit(TerminateOnSignal())
+        raised: list[int] = []
+        on_signal = signal.getsignal(signal.SIGINT)
+        assert callable(on_signal)
+        # The default would end this process.
+        monkeypatch.setattr(signal, "raise_signal", raised.append)
+        on_signal(signal.SIGINT, None)
+        assert signal.getsignal(signal.SIGINT) == handler
+        assert raised == [signal.SIGINT] * (handler == signal.SIG_DFL)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_a_handler_put_over_it_during_fit_stays(heard: list[int]) -> None:
+    class Replace(StopAt):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    train(small_model(), [TerminateOnSignal(), Replace(1)], steps=1)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
 def test_in_another_thread_it_says_that_it_hears_nothing() -> None:
