@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 
 # The oldest versions that the tests have passed on.
 MINIMUM_VERSIONS = {"keras": (3, 12), "tensorflow": (2, 20)}
@@ -16,7 +17,8 @@ def check_environment() -> None:
     check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
     try:
         import keras
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
+        # ValueError: Keras knows no backend of the name in keras.json.
         raise ImportError(
             f"Keras could not be imported: {error}. If it names another "
             "backend than TensorFlow, set the environment variable "
@@ -44,9 +46,9 @@ def check_version(package: str, minimum: tuple[int, int]) -> None:
 
 
 def parse_version(text: str) -> tuple[int, int]:
-    """Returns the first two numbers of a version, "3.15.1rc0" as (3, 15)."""
-    major, minor = text.split(".")[:2]
-    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
+    """Returns the first two numbers of a version, "3.15rc1" as (3, 15)."""
+    major, minor = [int(number) for number in re.findall(r"\d+", text)[:2]]
+    return major, minor
 
 
 def check_backend(backend: str) -> None:
