@@ -5,6 +5,7 @@ from keras_port.callbacks.step_checkpoint import StepCheckpoint
 from keras_port.callbacks.step_early_stopping import StepEarlyStopping
 from keras_port.callbacks.step_evaluation import StepEvaluation
 from keras_port.callbacks.step_progress import StepProgress
+from keras_port.callbacks.tensorboard import TensorBoard
 from keras_port.callbacks.terminate_on_signal import TerminateOnSignal
 from keras_port.callbacks.training_state import TrainingState
 
@@ -14,6 +15,7 @@ __all__ = [
     "StepEarlyStopping",
     "StepEvaluation",
     "StepProgress",
+    "TensorBoard",
     "TerminateOnSignal",
     "TrainingState",
 ]

@@ -19,6 +19,7 @@ from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.loss_reduction import is_summed
 from keras_port.training.loss_scaling import unscaled
 from keras_port.training.missing_gradients import MissingGradients
+from keras_port.training.step_log import StepLog
 from keras_port.training.step_record import StepRecord
 from keras_port.training.weight_update import WeightUpdate
 
@@ -41,6 +42,8 @@ class GradientModel(CheckedFitModel):
     Attributes:
         batch_loss: Loss of the newest training batch alone, a float. The
             `loss` in the logs is Keras' running mean since the epoch began.
+        step_log: The loss, learning rate and gradient norm of each of the
+            newest steps, a `training.StepLog`.
         skipped_updates: Updates left out so far because a gradient was not
             finite, under loss scaling (`mixed_float16`).
 
@@ -104,6 +107,7 @@ class GradientModel(CheckedFitModel):
         self._accumulation_steps = gradient_accumulation_steps
         self._gradient_observers = tuple(gradient_observers)
         self._step_record = StepRecord()
+        self.step_log = StepLog()
         self._missing_gradients = MissingGradients()
         self._weight_update = WeightUpdate(
             self._step_record,
@@ -193,8 +197,22 @@ class GradientModel(CheckedFitModel):
         result = self.compute_gradients(x, y, sample_weight)
         for observer in self._gradient_observers:
             observer(result.pairs)
-        self.apply_gradients(result.pairs)
+        # What this update uses: both change when it is applied.
+        before = tf.convert_to_tensor(self.optimizer.iterations)
+        learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+        # In a graph, an update of `optimizer.iterations` waits for nothing by
+        # itself, and would count a step whose batch has failed a check.
+        with tf.control_dependencies([result.loss]):
+            self.apply_gradients(result.pairs)
         self._step_record.batch_loss.assign(tf.cast(result.loss, tf.float64))
+        self.step_log.write(
+            before=before,
+            step=tf.convert_to_tensor(self.optimizer.iterations),
+            loss=result.loss,
+            learning_rate=learning_rate,
+            gradients=[gradient for gradient, _ in result.pairs],
+            examples=batch_size_of(x),
+        )
         return self.update_metrics(x, y, result, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

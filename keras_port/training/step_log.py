@@ -43,7 +43,8 @@ class StepLog:
     def __init__(self, size: int = 1024) -> None:
         self.size = size
         self._rows = tf.Variable(
-            tf.zeros((size, len(COLUMNS)), tf.float64),
+            # One row more, for batches that were no update.
+            tf.zeros((size + 1, len(COLUMNS)), tf.float64),
             trainable=False,
             name="step_log",
         )
@@ -54,14 +55,25 @@ class StepLog:
 
     def write(
         self,
-        step: tf.Tensor,
         *,
+        before: tf.Tensor,
+        step: tf.Tensor,
         loss: tf.Tensor,
         learning_rate: tf.Tensor,
         gradients: list[tf.Tensor | None],
         examples: tf.Tensor,
     ) -> None:
-        """Adds a step, in the place of the one `size` steps before."""
+        """Adds a step, in the place of the one `size` steps before.
+
+        Args:
+            before: `optimizer.iterations` before the batch.
+            step: `optimizer.iterations` after it. If it is the same, the batch
+                was no update: its gradients wait for others, or were left out.
+            loss: Loss of the batch.
+            learning_rate: The rate of this update.
+            gradients: Of the batch.
+            examples: Number of examples in the batch.
+        """
         wanted = (self.norm_freq > 0) & (
             step % tf.maximum(self.norm_freq, 1) == 0
         )
@@ -72,11 +84,12 @@ class StepLog:
         )
         values = (step, loss, learning_rate, norm, examples)
         row = tf.stack([tf.cast(value, tf.float64) for value in values])
-        self._rows.scatter_nd_update([[step % self.size]], [row])
+        at = tf.where(step > before, step % self.size, self.size)
+        self._rows.scatter_nd_update([[at]], [row])
 
     def read(self, after: int, until: int) -> StepValues:
         """Returns the steps `after` < step <= `until` that are still kept."""
-        rows = self._rows.numpy()
+        rows = self._rows.numpy()[: self.size]
         rows = rows[(rows[:, 0] > after) & (rows[:, 0] <= until)]
         rows = rows[np.argsort(rows[:, 0])]
         step, *others = rows.T

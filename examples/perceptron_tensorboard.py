@@ -1,0 +1,114 @@
+"""Lesson 2: trains the perceptron under TensorBoard's eyes.
+
+Writes the cross entropy of each step, the accuracy on the test images each
+--eval_freq steps (the curve that the course's own code left empty), histograms
+of the weights and biases, and the graph of the training step. Prints the line
+that opens them.
+"""
+
+import pathlib
+
+from absl import flags
+import common  # First: it sets what TensorFlow reads when it is imported.
+import keras
+import train_perceptron
+
+from keras_port import callbacks
+from keras_port import datasets
+from keras_port import models
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    common.define_data_dir()
+    flags.DEFINE_string(
+        "workdir", "runs/perceptron_tensorboard", "Folder of the curves."
+    )
+    flags.DEFINE_integer("batch_size", 100, "Examples per step.", lower_bound=1)
+    flags.DEFINE_integer("max_steps", 1000, "Steps.", lower_bound=1)
+    flags.DEFINE_integer(
+        "eval_freq", 5, "Steps between evaluations.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "histogram_freq", 10, "Steps between histograms.", lower_bound=1
+    )
+    flags.DEFINE_float(
+        "learning_rate", 0.01, "Of the optimizer.", lower_bound=0.0
+    )
+    flags.DEFINE_integer("seed", 1, "Of the order of the data.", lower_bound=0)
+    flags.DEFINE_bool(
+        "overwrite", False, "Whether to replace the curves of another run."
+    )
+
+
+def train_with_curves(
+    model: models.ImageModel,
+    splits: datasets.Splits,
+    log_dir: pathlib.Path,
+    *,
+    batch_size: int,
+    max_steps: int,
+    eval_freq: int,
+    histogram_freq: int,
+    seed: int,
+    overwrite: bool = False,
+) -> float:
+    """Trains and returns the accuracy on the test images.
+
+    Args:
+        model: The perceptron, compiled.
+        splits: The images.
+        log_dir: Folder of the curves.
+        batch_size: Examples per step.
+        max_steps: Steps.
+        eval_freq: Steps between evaluations.
+        histogram_freq: Steps between histograms.
+        seed: Of the order of the data.
+        overwrite: Whether to replace the curves of another run.
+    """
+    model.fit(
+        datasets.shuffled_batches(splits.train, batch_size, seed=seed),
+        steps_per_epoch=max_steps,
+        callbacks=[
+            callbacks.StepEvaluation(
+                splits.test, eval_freq=eval_freq, name="test"
+            ),
+            callbacks.TensorBoard(
+                log_dir,
+                histogram_freq=histogram_freq,
+                data=splits.test[:100],
+                tags={"loss": "cross_entropy"},
+                overwrite=overwrite,
+            ),
+        ],
+        verbose=0,
+    )
+    return common.accuracy(model, splits.test)
+
+
+def main() -> None:
+    """Runs the script with the values of the flags."""
+    values = flags.FLAGS
+    splits = datasets.load_mnist(common.data_dir_from_flags())
+    keras.utils.set_random_seed(values.seed)
+    log_dir = pathlib.Path(values.workdir)
+    accuracy = train_with_curves(
+        train_perceptron.build_model(values.learning_rate),
+        splits,
+        log_dir,
+        batch_size=values.batch_size,
+        max_steps=values.max_steps,
+        eval_freq=values.eval_freq,
+        histogram_freq=values.histogram_freq,
+        seed=values.seed,
+        overwrite=values.overwrite,
+    )
+    print(
+        f"Test accuracy {accuracy:.4f} after {values.max_steps:,} steps. "
+        f"Curves: tensorboard --logdir {log_dir}"
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    common.run(main)

@@ -1,0 +1,100 @@
+"""The graphs of a training step and of the layers."""
+
+from typing import Any
+
+from absl import logging
+import keras
+import tensorflow as tf
+
+from keras_port.inspection import clean_graph_def
+from keras_port.training.checked_labels import takes_integer_labels
+
+# The slides' names for the parts of a step.
+LOSS = "cross_entropy"
+GRADIENTS = "gradients"
+TRAINER = "trainer"
+EVALUATOR = "evaluator"
+
+
+def write_step_graph(
+    model: keras.Model,
+    writer: tf.summary.SummaryWriter,
+    batch: tuple[Any, Any] | None,
+) -> None:
+    """Writes the operations of one training step, for the page Graphs.
+
+    The step is traced and not run, so nothing of the model changes.
+
+    Args:
+        model: A compiled model with its weights and slots.
+        writer: Writer of the `train` run.
+        batch: Inputs and targets, for their shapes; `None` to tell them from
+            the model, which has to be a functional one.
+    """
+    specs = specs_of(model, batch)
+    if specs is None:
+        logging.warning(
+            "The graph of %s is left out: the shapes of its inputs are not "
+            "known. Give a batch as `TensorBoard(..., data=(x, y))`.",
+            model.name,
+        )
+        return
+    function = tf.function(lambda images, labels: step(model, images, labels))
+    graph = clean_graph_def(
+        function.get_concrete_function(*specs),
+        model,
+        # Where TensorFlow puts the operations of a tape.
+        rules={"gradient_tape": GRADIENTS},
+    )
+    with writer.as_default():
+        tf.summary.graph(graph)
+
+
+def step(model: keras.Model, x: Any, y: Any) -> None:
+    """Does what a training step does, under the names of the slides."""
+    weights = model.trainable_variables
+    with tf.GradientTape() as tape:
+        outputs = model(x, training=True)
+        with tf.name_scope(LOSS):
+            loss = model.compute_loss(x, y, outputs, training=True)
+    with tf.name_scope(GRADIENTS):
+        gradients = tape.gradient(loss, weights)
+    with tf.name_scope(TRAINER):
+        model.optimizer.apply(gradients, weights)
+    with tf.name_scope(EVALUATOR):
+        model.compute_metrics(x, y, outputs, sample_weight=None)
+
+
+def specs_of(model: keras.Model, batch: tuple[Any, Any] | None) -> Any:
+    """Returns the shapes and types of a batch, `None` if nobody knows them."""
+    if batch is not None:
+        return tf.nest.map_structure(open_batch, batch)
+    inputs = getattr(model, "inputs", None)
+    outputs = getattr(model, "outputs", None)
+    if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
+        return None
+    x = tf.TensorSpec(inputs[0].shape, inputs[0].dtype)
+    if takes_integer_labels(model.loss):
+        return x, tf.TensorSpec(outputs[0].shape[:1], tf.int32)
+    return x, tf.TensorSpec(outputs[0].shape, outputs[0].dtype)
+
+
+def open_batch(tensor: tf.Tensor) -> tf.TensorSpec:
+    """Returns the spec of batches of any size."""
+    return tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
+
+
+def write_layer_graph(
+    model: keras.Model, writer: tf.summary.SummaryWriter
+) -> None:
+    """Writes Keras' own graph of the layers, the page's tag `keras`."""
+    try:
+        config = model.to_json()
+    except NotImplementedError:
+        logging.info("%s has no configuration to draw its layers.", model.name)
+        return
+    metadata = tf.compat.v1.SummaryMetadata()
+    metadata.plugin_data.plugin_name = "graph_keras_model"
+    metadata.plugin_data.content = b"1"
+    with writer.as_default():
+        tf.summary.write("keras", config, step=0, metadata=metadata)
