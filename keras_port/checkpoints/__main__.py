@@ -1,0 +1,267 @@
+"""TensorFlow 1 checkpoints on the command line: look inside, move them.
+
+python -m keras_port.checkpoints list old/model.ckpt
+python -m keras_port.checkpoints to-keras old cnn.keras --model cnn
+python -m keras_port.checkpoints to-tf1 cnn.keras new/model.ckpt
+"""
+
+import argparse
+from collections.abc import Sequence
+import pathlib
+import sys
+from typing import Any
+from typing import get_args
+import warnings
+
+import keras
+
+from keras_port.checkpoints.atomic_file import atomic_file
+from keras_port.checkpoints.tf1_loading import load_tf1_checkpoint
+from keras_port.checkpoints.tf1_matching import Match
+from keras_port.checkpoints.tf1_names import Scheme
+from keras_port.checkpoints.tf1_saving import save_tf1_checkpoint
+from keras_port.checkpoints.tf1_slots import build_optimizer
+from keras_port.checkpoints.tf1_variables import list_tf1_variables
+from keras_port.losses import CourseCrossEntropy
+from keras_port.models import build_cnn
+from keras_port.models import build_perceptron
+from keras_port.optimizers import Adam
+
+# Of argparse, which gives the type no public name.
+Commands = Any
+# What the functions' messages advise, as it is called here.
+OPTIONS = {
+    "`names={path: name}`": "`--map PATH=NAME`",
+    "`strict=False`": "`--partial`",
+    "`optimizer=False`": "`--weights-only`",
+    "`forward=False`": "`--variables-only`",
+    "`step=`": "`--step N`",
+    "`names`": "`--names` or `--map`",
+}
+CHECKPOINT_HELP = (
+    "prefix such as folder/model.ckpt, one of the files, the folder, or a "
+    "file of the first checkpoint format"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code.
+
+    Args:
+        arguments: The words behind the command. Defaults to `None`: those
+            of this process.
+
+    Returns:
+        0, or 1 with one line on the standard error output. A wrong command
+        line ends the process with 2.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        options.run(options)
+    # Whatever a broken file makes Keras raise, a user gets one line of it.
+    except Exception as error:  # noqa: BLE001
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the three commands."""
+    top = argparse.ArgumentParser(
+        prog="python -m keras_port.checkpoints",
+        description="Moves models between TensorFlow 1 checkpoints and Keras.",
+        epilog="Each command explains itself: add --help behind its name.",
+    )
+    commands = top.add_subparsers(required=True, metavar="command")
+    add_list(commands)
+    add_to_keras(commands)
+    add_to_tf1(commands)
+    return top
+
+
+def add_list(commands: Commands) -> None:
+    """Adds `list`."""
+    command = commands.add_parser(
+        "list",
+        help="list the variables of a checkpoint",
+        description="Lists each variable: name, shape, dtype, and what it is.",
+    )
+    command.add_argument("checkpoint", help=CHECKPOINT_HELP)
+    command.set_defaults(run=run_list)
+
+
+def add_to_keras(commands: Commands) -> None:
+    """Adds `to-keras`."""
+    command = commands.add_parser(
+        "to-keras",
+        help="write a .keras file with the values of a checkpoint",
+        description=(
+            "Fills a model with the values of a checkpoint and writes it. A "
+            "checkpoint holds no layers, so the model must be named."
+        ),
+    )
+    command.add_argument("checkpoint", help=CHECKPOINT_HELP)
+    command.add_argument("output", type=keras_file, help="the .keras to write")
+    command.add_argument(
+        "--model",
+        required=True,
+        help=(
+            "perceptron or cnn for the course's, compiled as in the course, "
+            "or a .keras file whose values are replaced"
+        ),
+    )
+    command.add_argument(
+        "--match",
+        choices=get_args(Match),
+        default="auto",
+        help="how variables are recognised; default: the first that fits",
+    )
+    command.add_argument(
+        "--step", type=int, help="updates so far; default: as the file says"
+    )
+    command.add_argument(
+        "--partial",
+        action="store_true",
+        help="take what fits, instead of an error when something does not",
+    )
+    add_common(command)
+    command.set_defaults(run=run_to_keras)
+
+
+def add_to_tf1(commands: Commands) -> None:
+    """Adds `to-tf1`."""
+    command = commands.add_parser(
+        "to-tf1",
+        help="write a checkpoint and its graph from a .keras file",
+        description=(
+            "Writes .index, .data, .meta and the file checkpoint. A "
+            "TensorFlow 1 session restores them, also without any code for "
+            "the model, by tf.train.import_meta_graph."
+        ),
+    )
+    command.add_argument("model", type=keras_file, help="the .keras to read")
+    command.add_argument("checkpoint", help="prefix of the files to write")
+    command.add_argument(
+        "--names",
+        choices=get_args(Scheme),
+        help=(
+            "letters: W, b; numbered: Variable, Variable_1; scoped: "
+            "conv1/weight; keras: conv1/kernel; default: the course's names "
+            "for its two models, keras for others"
+        ),
+    )
+    command.add_argument(
+        "--variables-only",
+        action="store_true",
+        help="leave the computation out of the .meta",
+    )
+    add_common(command)
+    command.set_defaults(run=run_to_tf1)
+
+
+def add_common(command: argparse.ArgumentParser) -> None:
+    """Adds what both directions share."""
+    command.add_argument(
+        "--map",
+        action="append",
+        type=pair,
+        metavar="PATH=NAME",
+        help="the TensorFlow 1 name of a path in the model, as in "
+        "fc/kernel=W; once for each weight",
+    )
+    command.add_argument(
+        "--weights-only",
+        action="store_true",
+        help="leave the optimizer's slots and the step count out",
+    )
+
+
+def run_list(options: argparse.Namespace) -> None:
+    """Prints what a checkpoint holds."""
+    variables = list_tf1_variables(options.checkpoint)
+    print("\n".join(map(str, variables)))
+
+
+def run_to_keras(options: argparse.Namespace) -> None:
+    """Writes a `.keras` file and prints the report."""
+    model = named_model(options.model)
+    report = load_tf1_checkpoint(
+        model,
+        options.checkpoint,
+        names=dict(options.map) if options.map else None,
+        match=options.match,
+        optimizer=not options.weights_only,
+        step=options.step,
+        strict=not options.partial,
+    )
+    if model.compiled:
+        # A file without slots loads with a warning about what it has not.
+        build_optimizer(model)
+    with atomic_file(options.output) as partial:
+        model.save(partial)
+    print(f"{report}\nwritten: {options.output}")
+
+
+def run_to_tf1(options: argparse.Namespace) -> None:
+    """Writes a checkpoint and prints its names."""
+    export = save_tf1_checkpoint(
+        loaded_model(options.model),
+        options.checkpoint,
+        names=dict(options.map) if options.map else options.names,
+        optimizer=not options.weights_only,
+        forward=not options.variables_only,
+    )
+    print(export)
+
+
+def named_model(name: str) -> keras.Model:
+    """Returns one of the course's models, compiled, or one from a file."""
+    if name == "perceptron":
+        model = build_perceptron()
+        model.compile(keras.optimizers.SGD(0.01), CourseCrossEntropy())
+        return model
+    if name == "cnn":
+        model = build_cnn()
+        model.compile(Adam(1e-4), CourseCrossEntropy("sum"))
+        return model
+    if not name.endswith(".keras"):
+        raise ValueError(
+            "`--model` must be perceptron, cnn or a .keras file. "
+            f"Received: {name}"
+        )
+    return loaded_model(name)
+
+
+def loaded_model(name: str | pathlib.Path) -> keras.Model:
+    """Returns the model of a `.keras` file."""
+    with warnings.catch_warnings():
+        # A model that has never been trained was saved without slots.
+        warnings.filterwarnings("ignore", "Skipping variable loading for opt")
+        return keras.saving.load_model(name)
+
+
+def keras_file(name: str) -> pathlib.Path:
+    """Returns the path of a `.keras` file; the parser reports an error."""
+    if not name.endswith(".keras"):
+        raise argparse.ArgumentTypeError(f"must end with .keras: {name}")
+    return pathlib.Path(name)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Returns the two sides of `path=name`; the parser reports an error."""
+    path, sign, name = text.partition("=")
+    if not (path and sign and name):
+        raise argparse.ArgumentTypeError(f"must be PATH=NAME: {text}")
+    return path, name
+
+
+def one_line(error: Exception) -> str:
+    """Returns an error's text in one line, with this command's options."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    for argument, option in OPTIONS.items():
+        text = text.replace(argument, option)
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

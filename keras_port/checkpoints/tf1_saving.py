@@ -1,0 +1,237 @@
+"""A Keras model written as a TensorFlow 1 checkpoint."""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import os
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_port.checkpoints.atomic_file import PARTIAL
+from keras_port.checkpoints.atomic_file import is_written
+from keras_port.checkpoints.atomic_file import sync
+from keras_port.checkpoints.tf1_export_graph import ModelState
+from keras_port.checkpoints.tf1_export_graph import write_graph
+from keras_port.checkpoints.tf1_files import PART
+from keras_port.checkpoints.tf1_files import first_line
+from keras_port.checkpoints.tf1_matching import Names
+from keras_port.checkpoints.tf1_model_weights import model_weights
+from keras_port.checkpoints.tf1_names import Scheme
+from keras_port.checkpoints.tf1_names import tf1_names
+from keras_port.checkpoints.tf1_slots import build_optimizer
+from keras_port.checkpoints.tf1_slots import keras_slots
+from keras_port.checkpoints.tf1_slots import slot_layout
+from keras_port.checkpoints.tf1_slots import to_tf1
+from keras_port.checkpoints.tf1_step import power_at
+from keras_port.checkpoints.writable_folder import make_writable_folder
+
+GLOBAL_STEP = "global_step"
+# In this order they take their places: until the new `.index` is there, the
+# old one fails its checksums against the new data, and nothing is mixed up.
+SUFFIXES = (".data-00000-of-00001", ".meta", ".index")
+
+
+@dataclasses.dataclass(frozen=True)
+class TF1Export:
+    """Tells what was written, and how a TensorFlow 1 session uses it.
+
+    Args:
+        prefix: Prefix of the files, for `Saver.restore`; the graph is in
+            `<prefix>.meta`.
+        variables: Pairs of a path in the model, its optimizer or `None`, and
+            the TensorFlow 1 name.
+        inputs: Names of the placeholders, such as `"images:0"`; empty without
+            a forward pass.
+        outputs: Names of the predictions, such as `"output:0"`; empty without
+            a forward pass.
+        step: Updates of the optimizer, or `None` without one.
+
+    Example:
+
+    >>> export = save_tf1_checkpoint(model, "export/model.ckpt")
+    >>> export.inputs, export.outputs
+    (('images:0',), ('output:0',))
+    """
+
+    prefix: str
+    variables: tuple[tuple[str, str], ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    step: int | None
+
+    def __str__(self) -> str:
+        step = "none" if self.step is None else f"{self.step:,}"
+        lines = [f"{self.prefix}: step count {step}"]
+        lines += [f"  {path} -> {name}" for path, name in self.variables]
+        if self.inputs:
+            lines.append(f"  feed {', '.join(self.inputs)}")
+            lines.append(f"  fetch {', '.join(self.outputs)}")
+        return "\n".join(lines)
+
+
+def save_tf1_checkpoint(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    *,
+    names: Names | Scheme | None = None,
+    optimizer: bool = True,
+    forward: bool = True,
+) -> TF1Export:
+    """Writes a Keras model as TensorFlow 1 files that need no Keras.
+
+    Four files: `<path>.index` and `<path>.data-00000-of-00001` with the
+    values, `<path>.meta` with the graph, and `checkpoint`, by which
+    `tf.train.latest_checkpoint` finds them. A TensorFlow 1 program that builds
+    its own graph restores the values by its `Saver`; one that has no code for
+    the model imports the `.meta` and predicts.
+
+    The slots of Adam, momentum or RMSProp and the step count are written if
+    the model is compiled: `W/Adam`, `W/Adam_1`, `beta1_power`, `beta2_power`,
+    and `global_step` in any case.
+
+    Args:
+        model: A built `keras.Model`, any.
+        path: Prefix of the files, such as `"folder/model.ckpt"`. The folder
+            is made if needed.
+        names: `"letters"` for `W` and `b`, `"numbered"` for `Variable`,
+            `Variable_1` and so on, `"scoped"` for `conv1/weight` and
+            `conv1/bias`, `"keras"` for `conv1/kernel`; or the name for each
+            path in the model, a dictionary or a function of the path.
+            Defaults to `None`: `"letters"` for a single dense layer,
+            `"numbered"` for the course's CNN, and `"keras"` for the others.
+        optimizer: Whether slots and step count are written, if the model is
+            compiled. Defaults to `True`.
+        forward: Whether the `.meta` holds the computation, or the variables
+            alone. Defaults to `True`.
+
+    Returns:
+        A `TF1Export` with all names.
+
+    Raises:
+        OSError: If the files cannot be written; those before are as they were.
+        ValueError: For names that do not fit, for a model that cannot be
+            computed in a graph, and for an optimizer whose state TensorFlow 1
+            keeps differently. Nothing is written then.
+
+    Example:
+
+    >>> export = save_tf1_checkpoint(model, "export/model.ckpt")
+    >>> print(export)
+    export/model.ckpt: step count 0
+      fc/kernel -> W
+      fc/bias -> b
+      sgd/iteration -> global_step
+      feed images:0
+      fetch output:0
+    """
+    prefix = checked_prefix(pathlib.Path(path))
+    weights = model_weights(model)
+    found = tf1_names(weights, names)
+    variables = [(weight.path, found[weight.path]) for weight in weights]
+    extra: dict[str, np.ndarray] = {}
+    step = None
+    if optimizer and model.compiled:
+        step = int(model.optimizer.iterations)
+        state = optimizer_state(model, found)
+        extra = {name: value for name, (_, value) in state.items()}
+        variables += [(source, name) for name, (source, _) in state.items()]
+        if double := sorted(set(extra) & set(found.values())):
+            raise ValueError(
+                f"`names` calls a weight {double[0]!r}, which is a name of the "
+                "optimizer's state. Choose another, or `optimizer=False`."
+            )
+    values = {id(v): np.asarray(v) for v in model.variables}
+    with replaced_files(prefix) as partial:
+        inputs, outputs = write_graph(
+            ModelState(model, found, values, extra), partial, forward=forward
+        )
+    return TF1Export(os.fspath(prefix), tuple(variables), inputs, outputs, step)
+
+
+def optimizer_state(
+    model: keras.Model, names: dict[str, str]
+) -> dict[str, tuple[str, np.ndarray]]:
+    """Returns source and value of each TensorFlow 1 variable of the state."""
+    layout = slot_layout(model.optimizer)
+    optimizer = build_optimizer(model)
+    trainable = model.trainable_variables
+    state = {}
+    for index, slot in enumerate(layout.slots):
+        slots = keras_slots(optimizer, trainable, slot) if slot else {}
+        for variable in trainable:
+            name = layout.slot_name(names[variable.path], index)
+            if variable.path in slots:
+                found = slots[variable.path]
+                state[name] = found.path, to_tf1(np.asarray(found), layout)
+            else:
+                # TensorFlow 1 keeps a slot that this optimizer does without.
+                zeros = np.zeros(tuple(variable.shape), variable.dtype)
+                state[name] = "zeros", zeros
+    step = int(optimizer.iterations)
+    counter = optimizer.iterations.path
+    for beta, key in zip(
+        layout.betas or (), ("beta1_power", "beta2_power"), strict=False
+    ):
+        state[key] = counter, np.asarray(power_at(beta, step))
+    state[GLOBAL_STEP] = counter, np.asarray(step, "int64")
+    return state
+
+
+def checked_prefix(prefix: pathlib.Path) -> pathlib.Path:
+    """Returns the prefix, or raises if it is the name of something else."""
+    if prefix.is_dir() or not prefix.name or prefix.name == "checkpoint":
+        raise ValueError(
+            "`path` must be a prefix such as `folder/model.ckpt`, to which "
+            f"TensorFlow 1 adds its suffixes. Received: path={str(prefix)!r}"
+        )
+    if PART.search(prefix.name):
+        raise ValueError(
+            "`path` must be a prefix, without `.index`, `.meta` or `.data`. "
+            f"Received: path={str(prefix)!r}"
+        )
+    return prefix
+
+
+@contextlib.contextmanager
+def replaced_files(prefix: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Replaces the four files of a checkpoint by those the block writes.
+
+    The block writes beside, under the prefix it is given. `checkpoint` comes
+    last, so that it never names files that are not there.
+    """
+    folder = make_writable_folder(prefix.parent)
+    remove_leftover_folders(folder, prefix.name)
+    beside = folder / f".partial-{os.getpid()}-{prefix.name}"
+    try:
+        beside.mkdir()
+        yield beside / prefix.name
+        names = [f"{prefix.name}{suffix}" for suffix in SUFFIXES]
+        for name in [*names, "checkpoint"]:
+            sync(beside / name)
+        for name in [*names, "checkpoint"]:
+            os.replace(beside / name, folder / name)
+        sync(folder)
+    except tf.errors.OpError as error:
+        raise OSError(
+            f"{prefix} could not be written: {first_line(error)}. Free the "
+            "disk, or choose another folder."
+        ) from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def remove_leftover_folders(folder: pathlib.Path, name: str) -> None:
+    """Removes what killed processes left when they wrote this checkpoint."""
+    for entry in folder.iterdir():
+        found = PARTIAL.fullmatch(entry.name)
+        if (
+            found
+            and found["name"] == name
+            and entry.is_dir()
+            and not is_written(entry, int(found["pid"]))
+        ):
+            shutil.rmtree(entry, ignore_errors=True)
