@@ -3,7 +3,6 @@
 import keras
 
 from keras_port.inspection.layer_names import layer_scopes
-from keras_port.inspection.layer_names import variable_names
 
 
 def weight_layers(model: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
@@ -17,5 +16,9 @@ def weight_layers(model: keras.Model) -> list[tuple[str, keras.layers.Layer]]:
 
 def trainable_weights(model: keras.Model) -> list[tuple[str, keras.Variable]]:
     """Returns the trainable variables with their names, `conv1/kernel`."""
-    names = {id(v): name for name, v in variable_names(layer_scopes(model))}
+    names: dict[int, str] = {}
+    # From the outside in: the innermost layer that has a variable names it.
+    for path, scope in layer_scopes(model).walk():
+        for variable in scope.layer.trainable_variables:
+            names[id(variable)] = f"{path}/{variable.name}".lstrip("/")
     return [(names[id(v)], v) for v in model.trainable_variables]
