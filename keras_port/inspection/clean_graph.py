@@ -7,17 +7,16 @@ import re
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_port.inspection.function_names import rename_functions
 from keras_port.inspection.layer_names import layer_scopes
 from keras_port.inspection.layer_names import variable_names
+from keras_port.inspection.nodes import make_constant
+from keras_port.inspection.nodes import make_variable
+from keras_port.inspection.nodes import renamed
 from keras_port.inspection.operation_names import OperationNames
 from keras_port.inspection.operation_names import UniqueNames
-
-# Captured constants up to this many values are shown with them.
-MAX_CONSTANT_SIZE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +26,8 @@ class CleanGraph:
     Args:
         graph_def: The graph, with variables as nodes under their layers.
         names: Clean name of each operation by its traced name.
-        variables: The variable, of Keras or TensorFlow, of each node that
-            stands for one, by its clean name.
+        variables: All variables that are known, of Keras or TensorFlow, by
+            their clean names. Those that the function uses are nodes.
     """
 
     graph_def: tf.compat.v1.GraphDef
@@ -99,29 +98,26 @@ def clean_graph(
         tensor.op.name: unique.give(tensor.op.name)
         for tensor in own_inputs(function)
     }
-    handles = variables_by_handle(known)
+    variables = unique_variables(known, namer, unique)
+    handles = names_by_handle(variables)
     captured: dict[str, Any] = {}
-    variables: dict[str, Any] = {}
     for outer, inner in captures(function):
         captured[inner.op.name] = outer
         if id(outer) in handles:
-            name, variable = handles[id(outer)]
-            name = unique.give(namer.apply_rules(name))
-            fixed[inner.op.name] = name
-            variables[name] = variable
+            fixed[inner.op.name] = handles[id(outer)]
     fixed |= read_names(operations, fixed, variables, unique)
     if outputs is None:
         outputs = output_names(function)
     fixed |= {old: unique.give(new) for old, new in outputs.items()}
     names = namer.clean((op.name for op in operations), fixed)
+    traced = {clean: old for old, clean in names.items()}
     graph_def = renamed(function, names)
     for node in graph_def.node:
+        outer = captured.get(traced[node.name])
         if node.name in variables:
             make_variable(node, variables[node.name])
-    traced = {clean: old for old, clean in names.items()}
-    for node in graph_def.node:
-        if node.op == "Placeholder" and traced[node.name] in captured:
-            make_constant(node, captured[traced[node.name]])
+        elif outer is not None:
+            make_constant(node, outer)
     rename_functions(graph_def)
     return CleanGraph(graph_def, names, variables)
 
@@ -144,20 +140,39 @@ def own_inputs(function: Any) -> list[tf.Tensor]:
     return list(function.inputs[:count])
 
 
-def variables_by_handle(
-    named: Iterable[tuple[str, Any]],
-) -> dict[int, tuple[str, Any]]:
-    """Returns name and variable by the identity of the variable's handle."""
-    found: dict[int, tuple[str, Any]] = {}
-    for name, variable in named:
-        value = getattr(variable, "value", variable)
-        # A variable of Keras holds one of TensorFlow, whose `value` is a
-        # method; under a strategy that one holds one per replica.
-        value = variable if callable(value) else value
-        for replica in getattr(value, "values", (value,)):
-            handle = getattr(replica, "handle", None)
-            found.setdefault(id(handle), (name, variable))
+def unique_variables(
+    known: Iterable[tuple[str, Any]],
+    namer: OperationNames,
+    unique: UniqueNames,
+) -> dict[str, Any]:
+    """Returns each variable once, by a name that no other one has."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for name, variable in known:
+        handles = set(map(id, variable_handles(variable)))
+        if not handles & seen:
+            found[unique.give(namer.apply_rules(name))] = variable
+        seen |= handles
     return found
+
+
+def variable_handles(variable: Any) -> list[Any]:
+    """Returns what a graph captures of a variable of Keras or TensorFlow."""
+    value = variable
+    if isinstance(variable, keras.Variable):
+        value = variable.value
+    # Under a strategy there is one on each replica.
+    replicas = getattr(value, "values", (value,))
+    return [replica.handle for replica in replicas]
+
+
+def names_by_handle(variables: Mapping[str, Any]) -> dict[int, str]:
+    """Returns the name of a variable by the identity of its handle."""
+    return {
+        id(handle): name
+        for name, variable in variables.items()
+        for handle in variable_handles(variable)
+    }
 
 
 def read_names(
@@ -188,67 +203,3 @@ def output_names(function: Any) -> dict[str, str]:
         for key, tensor in zip(keys, function.outputs, strict=True)
         if re.fullmatch(r"Identity(_\d+)?", tensor.op.name)
     }
-
-
-def renamed(function: Any, names: Mapping[str, str]) -> tf.compat.v1.GraphDef:
-    """Returns the graph of a function with other names for its operations."""
-    traced = function.graph.as_graph_def(add_shapes=True)
-    graph_def = tf.compat.v1.GraphDef()
-    graph_def.versions.CopyFrom(traced.versions)
-    graph_def.library.CopyFrom(traced.library)
-    for old in traced.node:
-        if old.name not in names:
-            continue
-        node = graph_def.node.add()
-        node.CopyFrom(old)
-        node.name = names[old.name]
-        node.attr.pop("_user_specified_name", None)
-        places = [
-            f"loc:@{names[place.decode()[5:]]}".encode()
-            for place in old.attr["_class"].list.s
-            if place.decode()[5:] in names
-        ]
-        node.attr["_class"].list.s[:] = places
-        if not places:
-            del node.attr["_class"]
-        inputs = [renamed_input(name, names) for name in old.input]
-        data = [name for name in inputs if not name.startswith("^")]
-        # TensorFlow lists what must run before in no fixed order.
-        control = sorted(name for name in inputs if name.startswith("^"))
-        node.input[:] = data + [name for name in control if name != "^"]
-    return graph_def
-
-
-def renamed_input(name: str, names: Mapping[str, str]) -> str:
-    """Returns an input, `a`, `a:1` or `^a`; "^" for what is left out."""
-    if name.startswith("^"):
-        return f"^{names.get(name[1:], '')}"
-    operation, colon, index = name.partition(":")
-    return f"{names[operation]}{colon}{index}"
-
-
-def make_variable(node: Any, variable: Any) -> None:
-    """Turns the placeholder of a variable into a node that is one."""
-    node.op = "VarHandleOp"
-    shapes = node.attr["_output_shapes"]
-    node.attr.clear()
-    shape = tf.TensorShape(variable.shape)
-    node.attr["dtype"].type = tf.as_dtype(variable.dtype).as_datatype_enum
-    node.attr["shape"].shape.CopyFrom(shape.as_proto())
-    node.attr["shared_name"].s = node.name.encode()
-    node.attr["container"].s = b""
-    shapes.Clear()
-    shapes.list.shape.add()
-    node.attr["_output_shapes"].CopyFrom(shapes)
-
-
-def make_constant(node: Any, value: Any) -> None:
-    """Shows a captured value, unless it is large or of no plain type."""
-    if not hasattr(value, "numpy") or value.dtype in (tf.resource, tf.variant):
-        return
-    if int(np.prod(value.shape)) > MAX_CONSTANT_SIZE:
-        return
-    node.op = "Const"
-    proto = tf.make_tensor_proto(value.numpy(), dtype=value.dtype)
-    node.attr["value"].tensor.CopyFrom(proto)
-    del node.attr["shape"]

@@ -1,4 +1,4 @@
-"""The names that layers and variables of a model have in its graph."""
+"""The names of a model's layers and variables in its graph."""
 
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -49,32 +49,35 @@ def split_number(name: str) -> tuple[str, int]:
 def layer_scopes(model: keras.Layer) -> LayerScope:
     """Returns the scopes of a model and of all layers inside it.
 
-    A layer whose name Keras chose is counted within its model, `dense`,
-    `dense_1`, whatever the process built before.
+    A layer whose name Keras chose is counted within the layer or model around
+    it, `dense`, `dense_1`, whatever the process built before.
 
     Args:
         model: A model or layer.
     """
-    return _scope(model, "", ())
+    return _scope(model, "", by_hand(all_layers(model)))
 
 
-def _scope(
-    layer: keras.Layer, name: str, outer: tuple[keras.Layer, ...]
-) -> LayerScope:
-    # Attributes can lead back to a layer around this one.
-    outer = (*outer, layer)
-    inner = [
-        child
-        for child in sublayers(layer)
-        if all(child is not around for around in outer)
-    ]
-    names = graph_names(inner)
+def _scope(layer: keras.Layer, name: str, kept: set[str]) -> LayerScope:
+    inner = sublayers(layer)
+    names = graph_names(inner, kept)
     children: dict[str, LayerScope] = {}
     for child in inner:
         if child.name not in children:
-            scope = _scope(child, names[child.name], outer)
-            children[child.name] = scope
+            children[child.name] = _scope(child, names[child.name], kept)
     return LayerScope(name, layer, children)
+
+
+def all_layers(model: keras.Layer) -> list[keras.Layer]:
+    """Returns the layers at any depth inside a model or layer."""
+    found: list[keras.Layer] = []
+    queue = sublayers(model)
+    while queue:
+        layer = queue.pop(0)
+        if all(layer is not other for other in found):
+            found.append(layer)
+            queue += sublayers(layer)
+    return found
 
 
 def sublayers(layer: keras.Layer) -> list[keras.Layer]:
@@ -100,34 +103,56 @@ def _layers_in(value: Any) -> Iterator[keras.Layer]:
             yield from _layers_in(item)
 
 
-def graph_names(layers: Iterable[keras.Layer]) -> dict[str, str]:
-    """Returns the names in the graph of sibling layers, by Keras' names.
+def automatic_numbers(layers: Iterable[keras.Layer]) -> dict[str, list[int]]:
+    """Returns the numbers in names as Keras makes them, by the name before.
 
-    Keras numbers the layers of a class through the whole process, so that a
-    model built twice has `dense` and then `dense_1`. Those names are numbered
-    anew. A number that was given by hand looks the same; so nothing is renamed
-    where a layer would get the name of another one, as in `dense_1`,
-    `dense_2`.
-
-    Args:
-        layers: All layers of one model or layer.
+    The names `dense` and `dense_4` of two layers of class `Dense` are
+    `{"dense": [0, 4]}`.
     """
-    names = {layer.name: layer.name for layer in layers}
-    groups: dict[str, list[int]] = {}
+    found: dict[str, set[int]] = {}
     for layer in layers:
         base, number = split_number(layer.name)
         class_name = type(layer).__name__
         if base.replace("_", "") == class_name.replace("_", "").lower():
-            groups.setdefault(base, []).append(number)
-    for base, numbers in groups.items():
-        old = [numbered(base, number) for number in sorted(set(numbers))]
-        new = [numbered(base, count) for count in range(len(old))]
-        others = [
-            after != before and after in names
-            for before, after in zip(old, new, strict=True)
-        ]
-        if not any(others):
-            names.update(zip(old, new, strict=True))
+            found.setdefault(base, set()).add(number)
+    return {base: sorted(numbers) for base, numbers in found.items()}
+
+
+def by_hand(layers: Iterable[keras.Layer]) -> set[str]:
+    """Returns the names whose numbers look as if they were given by hand.
+
+    That is `dense_1`, `dense_2` without a `dense`, in a whole model: Keras
+    begins without a number.
+
+    Args:
+        layers: All layers of a model, at any depth.
+    """
+    return {
+        base
+        for base, numbers in automatic_numbers(layers).items()
+        if len(numbers) > 1 and numbers == list(range(1, len(numbers) + 1))
+    }
+
+
+def graph_names(
+    layers: Iterable[keras.Layer], kept: Iterable[str] = ()
+) -> dict[str, str]:
+    """Returns the names in the graph of sibling layers, by Keras' names.
+
+    Keras numbers the layers of a class through the whole process, so that a
+    model built twice has `dense` and then `dense_1`. Here they are numbered
+    anew.
+
+    Args:
+        layers: All layers of one model or layer.
+        kept: Names whose numbers stay as they are, such as "dense".
+    """
+    layers = list(layers)
+    names = {layer.name: layer.name for layer in layers}
+    for base, numbers in automatic_numbers(layers).items():
+        for count, number in enumerate(numbers):
+            if base not in kept:
+                names[numbered(base, number)] = numbered(base, count)
     return names
 
 

@@ -66,6 +66,7 @@ def test_the_wheel_holds_data_types_and_licence(wheel: Path) -> None:
     data = "keras_port/datasets/mnist_data"
     wanted = {f"{data}/{name}" for name in MNIST_FILES}
     wanted |= {f"{data}/README.md", "keras_port/py.typed"}
+    wanted |= {"keras_port/inspection/graph_page.html"}
     wanted |= {f"{info}/licenses/LICENSE"}
     assert not wanted - names
 

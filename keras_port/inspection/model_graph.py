@@ -1,0 +1,207 @@
+"""The computational graph of a model, as TensorFlow 1 users had it."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+import os
+import pathlib
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_port.inspection.evaluation import Evaluation
+from keras_port.inspection.graph_page import graph_page
+from keras_port.inspection.graph_text import graph_text
+from keras_port.inspection.operations import list_operations
+from keras_port.inspection.operations import plain_shape
+from keras_port.inspection.records import GraphTensor
+from keras_port.inspection.records import GraphVariable
+from keras_port.inspection.tensor_names import TensorNames
+from keras_port.inspection.traced import Traced
+from keras_port.inspection.traced import graph_name
+from keras_port.inspection.traced import trace_function
+from keras_port.inspection.traced import trace_model
+
+
+def graph(
+    model: keras.Layer | Callable[..., Any],
+    *specs: Any,
+    training: bool = False,
+) -> "ModelGraph":
+    """Shows the computational graph of a model, without TensorBoard.
+
+    Args:
+        model: A built model or layer, of this package or of Keras:
+            functional, sequential or subclassed; or a plain Python function of
+            TensorFlow operations.
+        *specs: A `tf.TensorSpec` for each argument of a function, and of a
+            model that does not say which inputs it was built with. Defaults to
+            the inputs of the model.
+        training: Whether the model runs as in training. Defaults to `False`.
+
+    Returns:
+        A `ModelGraph`.
+
+    Raises:
+        ValueError: If the model is not built yet, or its inputs are unknown.
+
+    Example:
+
+    >>> graph = keras_port.inspection.graph(model)
+    >>> scores = graph.run("scores:0", {"images:0": x})
+    >>> scores.shape
+    (100, 10)
+    """
+    if isinstance(model, keras.Layer):
+        traced = trace_model(model, specs, training)
+        return ModelGraph(traced, graph_name(model))
+    if not callable(model):
+        raise ValueError(
+            "`model` must be a Keras model or layer, or a function. "
+            f"Received: {type(model).__name__}"
+        )
+    if training:
+        raise ValueError("`training` is for models; a function has none.")
+    name = getattr(model, "__name__", "function")
+    return ModelGraph(trace_function(model, specs), name)
+
+
+class ModelGraph:
+    """The computational graph of a model; `inspection.graph` makes it.
+
+    Names begin with the layers' names, operations in lower case: `conv1/relu`
+    is an operation, `conv1/relu:0` its tensor and `conv1/kernel` a variable.
+    They are the same each time, and for each model that is built alike.
+
+    Args:
+        traced: The traced model.
+        name: Title of the graph.
+
+    Attributes:
+        name: Name of the model.
+        operations: All operations, a `GraphOperation` each.
+        variables: All variables of the model, a `GraphVariable` each.
+
+    Example:
+
+    >>> graph = keras_port.inspection.graph(model)
+    >>> [operation.name for operation in graph.operations][-2:]
+    ['scores/softmax', 'scores']
+    >>> [variable.name for variable in graph.variables]
+    ['fc/kernel', 'fc/bias']
+    """
+
+    def __init__(self, traced: Traced, name: str) -> None:
+        self.name = name
+        self.operations = list_operations(traced)
+        self.variables = list_variables(traced)
+        self._graph_def = traced.clean.graph_def
+        self._names = TensorNames(
+            self.operations,
+            traced.scopes,
+            [variable.name for variable in self.variables],
+        )
+        self._evaluation = Evaluation(traced)
+
+    def tensor(self, name: str) -> GraphTensor:
+        """Returns a tensor by its name.
+
+        Args:
+            name: Such as `"conv1/relu:0"`. Upper and lower case do not matter,
+                and `"conv1:0"` is what the layer `conv1` gives to the next.
+
+        Raises:
+            ValueError: If there is none; the message has the nearest names.
+        """
+        found = self._names.find(name)
+        operation = self._names.by_tensor.get(found)
+        if operation is None:
+            raise ValueError(
+                f"The variable {found!r} is not used in this graph. Its value "
+                f"is in `graph.variables` and `graph.run({found!r})`."
+            )
+        index = operation.outputs.index(found)
+        return GraphTensor(
+            name=found,
+            shape=operation.shapes[index],
+            dtype=operation.dtypes[index],
+            operation=operation,
+            run=self.run,
+        )
+
+    def run(self, fetches: Any, feeds: Mapping[Any, Any] | None = None) -> Any:
+        """Evaluates tensors, as `Session.run` did.
+
+        Variables have the values that they have now. Nothing of the model
+        changes, also with `training=True`.
+
+        Args:
+            fetches: Name of a tensor, or a list, tuple or dict of names.
+            feeds: Values of tensors by their names: of inputs, of anything in
+                between (what lies before it then needs no value) or of
+                variables. Defaults to none.
+
+        Returns:
+            The values as arrays, in the structure of `fetches`.
+
+        Raises:
+            ValueError: For an unknown name, a value of a wrong shape or type,
+                or an input that is needed and has no value.
+        """
+        names = [self._names.find(name) for name in tf.nest.flatten(fetches)]
+        values = {
+            self._names.find(name): value
+            for name, value in (feeds or {}).items()
+        }
+        results = self._evaluation.run(names, values)
+        return tf.nest.pack_sequence_as(
+            fetches, [results[name] for name in names]
+        )
+
+    def as_graph_def(self) -> tf.compat.v1.GraphDef:
+        """Returns the graph as TensorFlow 1 wrote it, with clean names."""
+        copy = tf.compat.v1.GraphDef()
+        copy.CopyFrom(self._graph_def)
+        return copy
+
+    def to_text(self) -> str:
+        """Returns the graph as text, a line for each operation."""
+        return graph_text(self.name, self.operations, self.variables)
+
+    def to_html(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Writes the graph as one page that needs nothing but a browser.
+
+        Args:
+            path: File to write, such as `"graph.html"`. An existing one is
+                replaced.
+
+        Returns:
+            The path.
+        """
+        file = pathlib.Path(path)
+        file.write_text(graph_page(self.name, self.operations), "utf-8")
+        return file
+
+    def __repr__(self) -> str:
+        return (
+            f"<ModelGraph {self.name!r}: {len(self.operations)} operations, "
+            f"{len(self.variables)} variables>"
+        )
+
+
+def list_variables(traced: Traced) -> list[GraphVariable]:
+    """Returns the variables of a model, without optimizer and metrics."""
+    own = None
+    if traced.scopes is not None:
+        own = {id(variable) for variable in traced.scopes.layer.variables}
+    return [
+        GraphVariable(
+            name=name,
+            shape=plain_shape(variable.shape),
+            dtype=tf.as_dtype(variable.dtype).name,
+            trainable=bool(variable.trainable),
+            variable=variable,
+        )
+        for name, variable in traced.clean.variables.items()
+        if own is None or id(variable) in own
+    ]
