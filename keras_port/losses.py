@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+__all__ = ["CourseCrossEntropy"]
+
 Normalization = Literal["elements", "sum"]
 NORMALIZATIONS = ("elements", "sum")
 
@@ -110,8 +112,12 @@ def cross_entropy_of_probabilities(
     y_true: tf.Tensor, probabilities: tf.Tensor
 ) -> tf.Tensor:
     """Returns `-sum(y_true * log(probabilities))` of each example, finite."""
-    # The smallest normal number stands for a probability that is 0.
-    smallest = np.finfo(probabilities.dtype.as_numpy_dtype).tiny
+    # The smallest normal number stands for a probability that is 0. That of
+    # bfloat16, which NumPy does not know, is float32's: it has as many bits
+    # of exponent.
+    dtype = probabilities.dtype
+    known = np.float32 if dtype == tf.bfloat16 else dtype.as_numpy_dtype
+    smallest = tf.cast(np.finfo(known).tiny, dtype)
     logs = tf.math.log(tf.maximum(probabilities, smallest))
     if is_one_hot(y_true, probabilities):
         return -tf.reduce_sum(y_true * logs, axis=-1)
@@ -146,10 +152,11 @@ def integer_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     Inside a graph the values are not known yet: `GradientModel.fit` has looked
     at them before the first step.
     """
-    labels = tf.cast(tf.reshape(y_true, [-1]), tf.int64)
+    labels = tf.reshape(y_true, [-1])
     if tf.executing_eagerly():
+        # Before the cast, which makes integers of 0.5 and NaN.
         check_labels(labels.numpy(), y_pred.shape[-1])
-    return labels
+    return tf.cast(labels, tf.int64)
 
 
 def check_labels(labels: np.ndarray, num_classes: int) -> None:
@@ -170,8 +177,8 @@ def check_labels(labels: np.ndarray, num_classes: int) -> None:
         raise ValueError(
             f"Labels must be integers from 0 to {num_classes - 1}, because "
             f"the model has {num_classes} outputs. Received: label "
-            f"{flat[position]} at position {position}. Mend the labels, or "
-            "build the model with more classes."
+            f"{flat[position]:.10g} at position {position}. Mend the labels, "
+            "or build the model with more classes."
         )
 
 

@@ -27,8 +27,8 @@ class PixelRange(keras.layers.Layer):  # type: ignore[misc]
     Raises:
         ValueError: If a pixel of the first image is over 1, below 0 or NaN.
             Inside a `tf.function` it is a `tf.errors.InvalidArgumentError`
-            with the same text, which `GradientModel.fit` turns into the
-            `ValueError`. XLA drops the check.
+            with the same text, which `fit`, `evaluate` and `predict` of the
+            course's models turn into the `ValueError`. XLA drops the check.
 
     Example:
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_port._graph_check import value_errors
 from keras_port.datasets import scale_pixels
 from keras_port.layers import PixelRange
 from keras_port.losses import CourseCrossEntropy
@@ -66,17 +67,50 @@ class ImageModel(GradientModel):
         super().compile(*args, **kwargs)
         if not isinstance(self.loss, CourseCrossEntropy):
             return
-        activation = self.layers[-1].activation
-        is_softmax = activation is keras.activations.softmax
+        # A model of other layers may end with one that has no activation.
+        activation = getattr(self.layers[-1], "activation", None)
         is_linear = activation is keras.activations.linear
-        if (is_softmax and self.loss.from_logits) or (
-            is_linear and not self.loss.from_logits
-        ):
+        if not is_linear and activation is not keras.activations.softmax:
+            return
+        if self.loss.from_logits != is_linear:
             raise ValueError(
-                f"The model's outputs are those of {activation.__name__}, but "
+                "The model's outputs are "
+                f"{'logits' if is_linear else 'probabilities'}, but "
                 f"the loss has from_logits={self.loss.from_logits}. Use "
                 f"`CourseCrossEntropy(..., from_logits={is_linear})`."
             )
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates as `keras.Model.evaluate` does.
+
+        Args:
+            *args: As for `keras.Model.evaluate`.
+            **kwargs: As for `keras.Model.evaluate`.
+
+        Returns:
+            What `keras.Model.evaluate` returns.
+
+        Raises:
+            ValueError: For float pixels that are not in [0, 1].
+        """
+        with value_errors():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Predicts as `keras.Model.predict` does.
+
+        Args:
+            *args: As for `keras.Model.predict`.
+            **kwargs: As for `keras.Model.predict`.
+
+        Returns:
+            What `keras.Model.predict` returns.
+
+        Raises:
+            ValueError: For float pixels that are not in [0, 1].
+        """
+        with value_errors():
+            return super().predict(*args, **kwargs)
 
     def _check_shape(self, inputs: Any) -> None:
         shape = getattr(inputs, "shape", None)

@@ -94,14 +94,17 @@ def are_integer_labels(shape: Any, num_classes: int) -> bool:
 def checked_batch(batch: tuple[Any, ...], num_classes: int) -> tuple[Any, ...]:
     """Returns `batch`, to be read only if its labels are classes."""
     inputs, labels, *weights = batch
-    wrong = (labels < 0) | (labels >= num_classes)
+    # Not the opposite, which is false for NaN.
+    right = (labels >= 0) & (labels < num_classes)
+    if labels.dtype.is_floating:
+        right &= tf.equal(labels, tf.floor(labels))
     message = (
         f"Labels must be integers from 0 to {num_classes - 1}, because the "
         f"model has {num_classes} outputs. Received in a batch of the "
         "dataset: smallest and largest label"
     )
     check = graph_check(
-        ~tf.reduce_any(wrong),
+        tf.reduce_all(right),
         message,
         [tf.reduce_min(labels), tf.reduce_max(labels)],
     )
