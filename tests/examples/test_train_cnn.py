@@ -1,0 +1,159 @@
+"""Lesson 3 trains, ends in order at Ctrl-C, and goes on to the same bits."""
+
+from collections.abc import Iterator
+import contextlib
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from typing import IO
+from typing import NamedTuple
+
+import keras
+import pytest
+import train_cnn
+
+from keras_port.checkpoints import read_record
+from tests.examples.small_data import check_results
+from tests.examples.small_data import read_results
+from tests.examples.small_data import same_models
+from tests.examples.small_data import short_settings
+from tests.examples.small_data import without_times
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.usefixtures("small_validation")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_leaves_its_results(
+    tmp_path: Path, data_dir: Path, precision: str
+) -> None:
+    settings = short_settings(tmp_path / "run", data_dir, max_steps=2)
+    results = train_cnn.train_cnn(settings, precision=precision)
+    check_results(tmp_path / "run", results)
+    assert (results.steps, results.best_step) == (2, 2)
+    assert results.ended_by == "max_steps"
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    assert model.get_layer("fc1").compute_dtype == precision
+    with pytest.raises(ValueError, match=r"another run \(precision"):
+        train_cnn.train_cnn(
+            settings,
+            precision="bfloat16" if precision == "float32" else "float32",
+        )
+
+
+@pytest.mark.usefixtures("small_validation")
+def test_a_longer_run_goes_on_and_ends_as_one_without_a_pause(
+    tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_cnn.train_cnn(short_settings(tmp_path / "a", data_dir, max_steps=2))
+    resumed = train_cnn.train_cnn(short_settings(tmp_path / "a", data_dir))
+    assert f"Resuming {tmp_path / 'a'} from step 2." in capsys.readouterr().out
+    plain = train_cnn.train_cnn(short_settings(tmp_path / "b", data_dir))
+    assert without_times(resumed) == without_times(plain)
+    assert same_models(tmp_path / "a", tmp_path / "b")
+
+
+class Interrupted(NamedTuple):
+    """A run that Ctrl-C has ended."""
+
+    workdir: Path
+    code: int
+    out: str
+    err: str
+
+
+@contextlib.contextmanager
+def started(workdir: Path, data_dir: Path) -> Iterator[subprocess.Popen[str]]:
+    """Starts the script in a process of its own, as `short_settings` has it."""
+    with subprocess.Popen(
+        [
+            sys.executable,
+            *("-u", str(ROOT / "examples" / "train_cnn.py")),
+            *(f"--workdir={workdir}", f"--data_dir={data_dir}"),
+            *("--batch_size=20", "--eval_freq=2", "--learning_rate=0.01"),
+        ],
+        cwd=workdir.parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def read_to(stream: IO[str] | None, text: str) -> str:
+    """Returns the lines up to one with this text, which must come."""
+    assert stream is not None
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if text in line:
+            return "".join(lines)
+    raise AssertionError(f"{text!r} did not come:\n{''.join(lines)}")
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    tmp_path_factory: pytest.TempPathFactory, data_dir: Path
+) -> Interrupted:
+    """Presses Ctrl-C in a training that has passed a validation."""
+    workdir = tmp_path_factory.mktemp("interrupted") / "run"
+    with started(workdir, data_dir) as process:
+        before = read_to(process.stdout, "val_accuracy")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    return Interrupted(workdir, process.returncode, before + out, err)
+
+
+def test_ctrl_c_ends_in_order_with_the_best_model_kept(
+    interrupted: Interrupted,
+) -> None:
+    assert interrupted.code == 0, interrupted.err
+    assert "SIGINT: ending after this step." in interrupted.err
+    assert "Traceback" not in interrupted.err
+    results = read_results(interrupted.workdir)
+    assert results["ended_by"] == "SIGINT"
+    assert 2 <= results["steps"] < 1000
+    record = read_record(interrupted.workdir / "model.keras")
+    assert record is not None
+    assert record.step == results["best_step"]
+    assert record.value == pytest.approx(results["validation_accuracy"])
+    last = interrupted.out.splitlines()[-1]
+    assert last.startswith(f"Ended by SIGINT at step {results['steps']} after")
+
+
+def test_the_same_command_resumes_and_a_second_ctrl_c_ends_at_once(
+    interrupted: Interrupted, data_dir: Path
+) -> None:
+    step = read_results(interrupted.workdir)["steps"]
+    model = (interrupted.workdir / "model.keras").read_bytes()
+    with started(interrupted.workdir, data_dir) as process:
+        read_to(process.stdout, f"from step {step}.")
+        # The handlers are there when the first line of the training is.
+        read_to(process.stderr, f"Resumed from step {step}.")
+        process.send_signal(signal.SIGINT)
+        read_to(process.stderr, "SIGINT: ending after this step.")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.splitlines()[-1] == (
+        "train_cnn.py: Ended at once. The same command resumes."
+    )
+    assert "Traceback" not in err
+    assert len(model) == (interrupted.workdir / "model.keras").stat().st_size
+
+
+def test_after_ctrl_c_it_goes_on_to_the_weights_of_one_without(
+    interrupted: Interrupted, data_dir: Path, tmp_path: Path
+) -> None:
+    steps = 2 * (read_results(interrupted.workdir)["steps"] // 2 + 1)
+    resumed, plain = (
+        train_cnn.train_cnn(short_settings(workdir, data_dir, max_steps=steps))
+        for workdir in (interrupted.workdir, tmp_path)
+    )
+    assert without_times(resumed) == without_times(plain)
+    assert same_models(interrupted.workdir, tmp_path)
