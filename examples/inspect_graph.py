@@ -1,0 +1,147 @@
+"""Lesson 2b: the computational graph without TensorBoard.
+
+Lists the operations of the lesson's little graph, evaluates a tensor by its
+name, and lists the variables; then does the same with a model of this package
+or one from a file, evaluates one of its tensors on a test image, and writes
+the graph as text and as a page for the browser.
+"""
+
+from collections.abc import Callable
+import pathlib
+
+from absl import flags
+import common  # First: it sets what TensorFlow reads when it is imported.
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_port import checkpoints
+from keras_port import datasets
+from keras_port import inspection
+from keras_port import models
+
+BUILDERS: dict[str, Callable[[], keras.Model]] = {
+    "cnn": models.build_cnn,
+    "perceptron": models.build_perceptron,
+}
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    common.define_data_dir()
+    flags.DEFINE_string(
+        "model", "cnn", '"cnn", "perceptron", or a .keras file of a run.'
+    )
+    flags.DEFINE_string(
+        "tensor",
+        None,
+        "Name of a tensor to evaluate on the first test image, such as "
+        "conv1/relu:0. Without it: the model's result.",
+    )
+    flags.DEFINE_bool(
+        "training", False, "Whether the model runs as in training."
+    )
+    flags.DEFINE_string(
+        "workdir", "runs/graph", "Folder for graph.txt and graph.html."
+    )
+
+
+def little_graph() -> inspection.ModelGraph:
+    """Returns the graph of lesson 2b, two constants and two variables."""
+    W1 = tf.Variable(tf.ones([2]), name="W1")  # noqa: N806 (the lesson's name)
+    W2 = tf.Variable(tf.zeros([2]), name="W2")  # noqa: N806
+
+    def lesson() -> tuple[tf.Tensor, tf.Tensor]:
+        x1 = tf.constant([1, 0], dtype=tf.float32, name="x1")
+        x2 = tf.constant([0, 1], dtype=tf.float32, name="x2")
+        x3 = tf.add(x1, W1, name="x3")
+        x4 = tf.identity(x2 * W2, name="x4")
+        return x3, x4
+
+    return inspection.graph(lesson)
+
+
+def describe(graph: inspection.ModelGraph, tensors: list[str]) -> str:
+    """Returns operations, values and variables as the lesson shows them.
+
+    Args:
+        graph: A graph whose tensors need no feeds.
+        tensors: Names of the tensors to evaluate.
+    """
+    lines = [
+        f"operation {operation.name}, type {operation.type}"
+        for operation in graph.operations
+    ]
+    lines += [f"{name} = {graph.run(name)}" for name in tensors]
+    lines += [
+        f"variable {variable.name}, shape {variable.shape}: {variable.value()}"
+        for variable in graph.variables
+    ]
+    return "\n".join(lines)
+
+
+def inspect_model(
+    model: keras.Model,
+    image: np.ndarray,
+    workdir: pathlib.Path,
+    *,
+    tensor: str | None = None,
+    training: bool = False,
+) -> np.ndarray:
+    """Writes the graph of a model and returns one of its tensors.
+
+    Args:
+        model: A model of images.
+        image: One image, uint8, of 784 pixels.
+        workdir: Folder to write to.
+        tensor: Name of the tensor, `None` for the model's result.
+        training: Whether the model runs as in training.
+    """
+    graph = inspection.graph(model, training=training)
+    tensor = tensor or graph.operations[-1].outputs[0]
+    shown = graph.tensor(tensor)
+    checkpoints.make_writable_folder(workdir)
+    (workdir / "graph.txt").write_text(graph.to_text(), "utf-8")
+    graph.to_html(workdir / "graph.html")
+    for variable in graph.variables:
+        print(f"variable {variable.name}, shape {variable.shape}")
+    inputs = next(op for op in graph.operations if op.type == "Placeholder")
+    pixels = datasets.scale_pixels(image).reshape((1, *model.input_shape[1:]))
+    value: np.ndarray = shown.eval({inputs.outputs[0]: pixels})
+    print(
+        f"{shown.name}, type {shown.operation.type}, shape {shown.shape}: "
+        f"{value.dtype} {value.shape} from {value.min():.6f} to "
+        f"{value.max():.6f}"
+    )
+    return value
+
+
+def load(name: str) -> keras.Model:
+    """Returns a new model by its name, or one from a file."""
+    if name in BUILDERS:
+        return BUILDERS[name]()
+    # Says in one line what is wrong with a file that is not there or broken.
+    checkpoints.read_record(name)
+    return keras.saving.load_model(name)
+
+
+def main() -> None:
+    """Runs the script with the values of the flags."""
+    values = flags.FLAGS
+    print(describe(little_graph(), ["x3:0", "x4:0"]))
+    model = load(values.model)
+    splits = datasets.load_mnist(common.data_dir_from_flags())
+    workdir = pathlib.Path(values.workdir)
+    inspect_model(
+        model,
+        splits.test.images[0].reshape(784),
+        workdir,
+        tensor=values.tensor,
+        training=values.training,
+    )
+    print(f"Open {workdir / 'graph.html'} in a browser to see the graph.")
+
+
+if __name__ == "__main__":
+    define_flags()
+    common.run(main)
