@@ -105,8 +105,11 @@ def test_gradients_of_each_variable_are_those_of_tensorflow_1(
 
 
 @pytest.mark.usefixtures("float64")
-def test_100_steps_of_adam_in_float64_give_the_losses_and_weights(
-    mnist: datasets.Splits,
+@pytest.mark.parametrize(
+    "steps", [20, pytest.param(100, marks=pytest.mark.slow)]
+)
+def test_steps_of_adam_in_float64_give_the_losses_and_weights(
+    mnist: datasets.Splits, steps: int
 ) -> None:
     model = cnn()
     before = model.get_weights()
@@ -116,7 +119,7 @@ def test_100_steps_of_adam_in_float64_give_the_losses_and_weights(
     with contextlib.closing(graph.session):
         graph.set_weights(before)
         losses, expected = [], []
-        for _ in range(100):
+        for _ in range(steps):
             # Each pixel as the same float64 in both.
             x, y = (part.astype("float64") for part in train.next_batch(8))
             expected.append(graph.train(x, y))
