@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from typing import Any
 
 import keras
 import pytest
@@ -37,7 +38,21 @@ def test_what_is_derived_from_them_and_checked_is_too(
     assert derived.options().autotune.enabled is False
 
 
+class LastStep(keras.callbacks.Callback):
+    """Notes when the newest step has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = 0.0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.ended = time.perf_counter()
+
+
 # The row asks for times, hence the exception to "times are never asserted".
+# The stall lies between the last step and the return of `fit`, and doubled the
+# whole. Only this part is compared: the steps themselves take longer whenever
+# other programs run, by more than the 1.3 times of the row.
 @pytest.mark.slow
 @pytest.mark.fault("B74")
 def test_none_of_twenty_fits_stalls(mnist: datasets.Splits) -> None:
@@ -48,13 +63,17 @@ def test_none_of_twenty_fits_stalls(mnist: datasets.Splits) -> None:
         steps_per_execution=50,
     )
     batches = shuffled_batches(mnist.train, 100, seed=1)
+    last = LastStep()
 
-    def seconds(steps: int) -> float:
+    def fit(steps: int) -> tuple[float, float]:
+        """Returns the seconds of a fit, and those after its last step."""
         start = time.perf_counter()
-        model.fit(batches, steps_per_epoch=steps, verbose=0)
-        return time.perf_counter() - start
+        model.fit(batches, steps_per_epoch=steps, callbacks=[last], verbose=0)
+        end = time.perf_counter()
+        return end - start, end - last.ended
 
-    seconds(100)
-    steps = round(SECONDS / seconds(2000) * 2000 / 50) * 50
-    times = [seconds(steps) for _ in range(FITS)]
-    assert max(times) <= 1.3 * statistics.median(times), times
+    fit(100)
+    steps = round(SECONDS / fit(2000)[0] * 2000 / 50) * 50
+    times = [fit(steps) for _ in range(FITS)]
+    median = statistics.median(whole for whole, _ in times)
+    assert max(after for _, after in times) <= 0.3 * median, times
