@@ -7,6 +7,7 @@ python -m keras_port.checkpoints to-tf1 cnn.keras new/model.ckpt
 
 import argparse
 from collections.abc import Sequence
+import os
 import pathlib
 import sys
 from typing import Any
@@ -57,7 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     try:
-        options.run(options)
+        print(options.run(options), flush=True)
+    except BrokenPipeError:
+        # Who reads has gone, as `head` does: nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 1
     # Whatever a broken file makes Keras raise, a user gets one line of it.
     except Exception as error:  # noqa: BLE001
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -176,14 +184,14 @@ def add_common(command: argparse.ArgumentParser) -> None:
     )
 
 
-def run_list(options: argparse.Namespace) -> None:
-    """Prints what a checkpoint holds."""
+def run_list(options: argparse.Namespace) -> str:
+    """Returns what a checkpoint holds."""
     variables = list_tf1_variables(options.checkpoint)
-    print("\n".join(map(str, variables)))
+    return "\n".join(map(str, variables))
 
 
-def run_to_keras(options: argparse.Namespace) -> None:
-    """Writes a `.keras` file and prints the report."""
+def run_to_keras(options: argparse.Namespace) -> str:
+    """Writes a `.keras` file and returns the report."""
     model = named_model(options.model)
     report = load_tf1_checkpoint(
         model,
@@ -199,11 +207,11 @@ def run_to_keras(options: argparse.Namespace) -> None:
         build_optimizer(model)
     with atomic_file(options.output) as partial:
         model.save(partial)
-    print(f"{report}\nwritten: {options.output}")
+    return f"{report}\nwritten: {options.output}"
 
 
-def run_to_tf1(options: argparse.Namespace) -> None:
-    """Writes a checkpoint and prints its names."""
+def run_to_tf1(options: argparse.Namespace) -> str:
+    """Writes a checkpoint and returns its names."""
     export = save_tf1_checkpoint(
         loaded_model(options.model),
         options.checkpoint,
@@ -211,7 +219,7 @@ def run_to_tf1(options: argparse.Namespace) -> None:
         optimizer=not options.weights_only,
         forward=not options.variables_only,
     )
-    print(export)
+    return str(export)
 
 
 def named_model(name: str) -> keras.Model:

@@ -70,7 +70,7 @@ def write_graph(
         # Without defaults, which older releases may not know.
         meta = saver.export_meta_graph(strip_default_attrs=True)
         if forward:
-            meta.signature_def[SIGNATURE].CopyFrom(signature(inputs, outputs))
+            add_signature(meta, inputs, outputs)
     prefix.with_name(f"{prefix.name}.meta").write_bytes(
         meta.SerializeToString(deterministic=True)
     )
@@ -199,11 +199,17 @@ def refuse_python(graph: tf.Graph) -> None:
             )
 
 
-def signature(
-    inputs: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]
-) -> Any:
-    """Returns the signature by which other tools find inputs and outputs."""
-    return tf.compat.v1.saved_model.predict_signature_def(inputs, outputs)
+def add_signature(
+    meta: Any, inputs: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]
+) -> None:
+    """Adds a signature, by which other tools find inputs and outputs."""
+    made = meta.signature_def[SIGNATURE]
+    made.method_name = tf.compat.v1.saved_model.PREDICT_METHOD_NAME
+    for entries, tensors in ((made.inputs, inputs), (made.outputs, outputs)):
+        for name, tensor in tensors.items():
+            entries[name].name = tensor.name
+            entries[name].dtype = tensor.dtype.as_datatype_enum
+            entries[name].tensor_shape.CopyFrom(tensor.shape.as_proto())
 
 
 def tensor_names(tensors: Mapping[str, tf.Tensor]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import tensorflow as tf
 # The parts of one checkpoint, any of which may be named instead of the prefix.
 PART = re.compile(r"\.index$|\.meta$|\.data-\d{5}-of-\d{5}$")
 V1_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
+V1_SHARDS = "-?????-of-?????"
 OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
 # What TensorFlow's reader raises on files that are broken or something else.
@@ -182,7 +183,7 @@ def shards_of(path: pathlib.Path) -> pathlib.Path | None:
         return None
     for entry in path.parent.iterdir():
         if V1_SHARD.sub("", entry.name) == path.name != entry.name:
-            return path.with_name(f"{path.name}-?????-of-?????")
+            return path.with_name(f"{path.name}{V1_SHARDS}")
     return None
 
 
@@ -198,7 +199,8 @@ def creation_order(prefix: pathlib.Path) -> list[str]:
     the `.meta` file; without a readable one the list is empty.
     """
     try:
-        content = prefix.with_name(f"{prefix.name}.meta").read_bytes()
+        name = prefix.name.removesuffix(V1_SHARDS)
+        content = prefix.with_name(f"{name}.meta").read_bytes()
         graph = tf.compat.v1.MetaGraphDef.FromString(content).graph_def
     # protobuf's DecodeError has no types and no nearer public base.
     except Exception:  # noqa: BLE001

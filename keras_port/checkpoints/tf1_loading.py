@@ -22,6 +22,7 @@ from keras_port.checkpoints.tf1_report import Misshaped
 from keras_port.checkpoints.tf1_report import TF1Report
 from keras_port.checkpoints.tf1_slots import SlotLayout
 from keras_port.checkpoints.tf1_slots import build_optimizer
+from keras_port.checkpoints.tf1_slots import has_optimizer
 from keras_port.checkpoints.tf1_slots import keras_slots
 from keras_port.checkpoints.tf1_slots import slot_layout
 from keras_port.checkpoints.tf1_slots import to_keras
@@ -109,7 +110,7 @@ def load_tf1_checkpoint(
     wrong = {pair.path for pair in misshaped}
     fitting = {p: n for p, n in matching.pairs.items() if p not in wrong}
     plan = LoadingPlan(model, file, weights, fitting)
-    if optimizer and model.compiled:
+    if optimizer and has_optimizer(model):
         plan.add_optimizer(variables, step)
     taken = {name for _, name in plan.used} | {m.name for m in misshaped}
     report = TF1Report(

@@ -23,6 +23,7 @@ from keras_port.checkpoints.tf1_model_weights import model_weights
 from keras_port.checkpoints.tf1_names import Scheme
 from keras_port.checkpoints.tf1_names import tf1_names
 from keras_port.checkpoints.tf1_slots import build_optimizer
+from keras_port.checkpoints.tf1_slots import has_optimizer
 from keras_port.checkpoints.tf1_slots import keras_slots
 from keras_port.checkpoints.tf1_slots import slot_layout
 from keras_port.checkpoints.tf1_slots import to_tf1
@@ -134,7 +135,7 @@ def save_tf1_checkpoint(
     variables = [(weight.path, found[weight.path]) for weight in weights]
     extra: dict[str, np.ndarray] = {}
     step = None
-    if optimizer and model.compiled:
+    if optimizer and has_optimizer(model):
         step = int(model.optimizer.iterations)
         state = optimizer_state(model, found)
         extra = {name: value for name, (_, value) in state.items()}

@@ -93,6 +93,12 @@ def constant_rate(optimizer: keras.optimizers.Optimizer) -> float:
     return rate
 
 
+def has_optimizer(model: keras.Model) -> bool:
+    """Tells whether a model is compiled with an optimizer."""
+    # A model that is not compiled has no attribute of this name.
+    return getattr(model, "optimizer", None) is not None
+
+
 def build_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
     """Returns the model's optimizer with its slots made."""
     optimizer = model.optimizer

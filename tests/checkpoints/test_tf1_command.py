@@ -185,6 +185,22 @@ def test_each_command_explains_itself(
     assert len(capsys.readouterr().out) > 200
 
 
+def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "keras_port.checkpoints", "list", GOLDEN_FOLDER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        error = process.stderr.read()
+    assert process.returncode == 1
+    assert "Traceback" not in error
+    assert "BrokenPipe" not in error
+
+
 def test_the_module_is_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "keras_port.checkpoints", "list", "nothing"],

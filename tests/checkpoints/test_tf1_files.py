@@ -130,6 +130,23 @@ def test_a_checkpoint_in_several_parts_is_read(
     assert np.array_equal(file.read("b"), values["b"])
 
 
+def test_a_variable_in_several_parts_is_read_as_one(tmp_path: Path) -> None:
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        W = v1.get_variable(
+            "W",
+            [6, 4],
+            partitioner=v1.fixed_size_partitioner(3),
+            use_resource=False,
+        )
+        session.run(v1.global_variables_initializer())
+        expected = np.concatenate(session.run(list(W)))
+        v1.train.Saver().save(session, str(tmp_path / "m"))
+    file = open_checkpoint(tmp_path)
+    assert file.shapes == {"W": (6, 4)}
+    assert np.array_equal(file.read("W"), expected)
+
+
 def cuts(content: bytes) -> list[bytes]:
     """Returns beginnings of a file, and one with a byte changed."""
     quarter = len(content) // 4

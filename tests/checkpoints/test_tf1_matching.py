@@ -158,6 +158,41 @@ def test_a_name_of_keras_that_may_mean_two_is_refused(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.fault("B61")
+def test_the_names_of_tensorflow_1_s_layers_are_keras_own(
+    tmp_path: Path,
+) -> None:
+    for _ in range(2):
+        inputs = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3)(inputs)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.Flatten()(x)
+        for _ in range(2):
+            x = keras.layers.Dense(144)(x)
+        model = keras.Model(inputs, x)
+        values = {
+            path: counted(*shape, start=start)
+            for start, (path, shape) in enumerate(
+                {
+                    "dense_1/kernel": (144, 144),
+                    "dense_1/bias": (144,),
+                    "dense/kernel": (144, 144),
+                    "dense/bias": (144,),
+                    "batch_normalization/beta": (4,),
+                    "batch_normalization/gamma": (4,),
+                    "batch_normalization/moving_mean": (4,),
+                    "batch_normalization/moving_variance": (4,),
+                    "conv2d/kernel": (3, 3, 3, 4),
+                    "conv2d/bias": (4,),
+                }.items()
+            )
+        }
+        pairs = load(model, tmp_path / "m", values)
+        assert pairs.pop("by") == "name"
+        assert set(pairs.values()) == set(values)
+        assert np.array_equal(model.layers[-1].kernel, values["dense_1/kernel"])
+
+
 def test_given_names_that_look_automatic_are_taken(tmp_path: Path) -> None:
     model = dense_model(4, 4, names=("dense_1", "dense_2"))
     values = {
