@@ -147,6 +147,7 @@ def test_the_same_command_resumes_and_a_second_ctrl_c_ends_at_once(
     assert len(model) == (interrupted.workdir / "model.keras").stat().st_size
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_it_goes_on_to_the_weights_of_one_without(
     interrupted: Interrupted, data_dir: Path, tmp_path: Path
 ) -> None:
