@@ -1,7 +1,5 @@
 """The computational graph without TensorBoard: names, values, one page."""
 
-from keras_port.inspection.clean_graph import CleanGraph
-from keras_port.inspection.clean_graph import clean_graph
 from keras_port.inspection.clean_graph import clean_graph_def
 from keras_port.inspection.model_graph import ModelGraph
 from keras_port.inspection.model_graph import graph
@@ -10,12 +8,10 @@ from keras_port.inspection.records import GraphTensor
 from keras_port.inspection.records import GraphVariable
 
 __all__ = [
-    "CleanGraph",
     "GraphOperation",
     "GraphTensor",
     "GraphVariable",
     "ModelGraph",
-    "clean_graph",
     "clean_graph_def",
     "graph",
 ]

@@ -46,7 +46,8 @@ def clean_graph_def(
     Operations stand under the names of their layers, `conv1/relu`, and
     variables are nodes of their own, `conv1/kernel`. The scope of the model
     and the numbers that Keras and TensorFlow append are gone, so two models of
-    one kind give the same names.
+    one kind give the same names. Inside the functions of loops and branches
+    names stay as they were traced.
 
     Args:
         function: A concrete function, of `tf.function` or

@@ -112,8 +112,10 @@ def automatic_numbers(layers: Iterable[keras.Layer]) -> dict[str, list[int]]:
     found: dict[str, set[int]] = {}
     for layer in layers:
         base, number = split_number(layer.name)
+        # `Bidirectional` puts these before the name of the layer inside.
+        own = base.removeprefix("forward_").removeprefix("backward_")
         class_name = type(layer).__name__
-        if base.replace("_", "") == class_name.replace("_", "").lower():
+        if own.replace("_", "") == class_name.replace("_", "").lower():
             found.setdefault(base, set()).add(number)
     return {base: sorted(numbers) for base, numbers in found.items()}
 

@@ -109,13 +109,18 @@ def model_specs(model: keras.Layer, scopes: LayerScope) -> tuple[Any, ...]:
         return (tf.nest.map_structure(spec, inputs),)
     config = model.get_build_config() or {}
     shapes = config.get("shapes_dict") or {"": config.get("input_shape")}
-    if None in shapes.values():
+    parameters = positional_parameters(model.call)
+    needed = positional_parameters(model.call, needed=True)
+    # Of a call with several inputs Keras may know the shape of the first.
+    if None in shapes.values() or len(shapes) < len(needed):
+        given = ", ".join(
+            f'tf.TensorSpec((None, ...), "float32", name="{name}")'
+            for name in needed or parameters[:1]
+        )
         raise ValueError(
             f"{model.name!r} does not say which inputs it was built with. Give "
-            "them: `inspection.graph(model, tf.TensorSpec((None, ...), "
-            '"float32", name="x"))`.'
+            f"them: `inspection.graph(model, {given})`."
         )
-    parameters = positional_parameters(model.call)
     return tuple(
         shape_specs(shape, model.input_dtype, name)
         for shape, name in zip(shapes.values(), parameters, strict=False)
@@ -131,14 +136,20 @@ def shape_specs(shape: Any, dtype: str, name: str) -> Any:
     return tf.TensorSpec((None, *shape[1:]), dtype, name=name)
 
 
-def positional_parameters(function: Callable[..., Any]) -> list[str]:
-    """Returns the names of the arguments that can be given by position."""
+def positional_parameters(
+    function: Callable[..., Any], *, needed: bool = False
+) -> list[str]:
+    """Returns the arguments by position: all, or those without a default."""
     kinds = (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     )
-    parameters = inspect.signature(function).parameters.values()
-    return [item.name for item in parameters if item.kind in kinds]
+    return [
+        item.name
+        for item in inspect.signature(function).parameters.values()
+        if item.kind in kinds
+        and not (needed and item.default is not inspect.Parameter.empty)
+    ]
 
 
 def model_outputs(

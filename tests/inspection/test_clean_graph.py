@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port import inspection
+from keras_port.inspection.clean_graph import clean_graph
 from tests.inspection.models import batch
 from tests.inspection.models import sequential
 from tests.inspection.models import subclassed
@@ -100,7 +101,7 @@ def test_tensorflow_reads_the_graph() -> None:
 def test_names_lead_back_to_the_traced_operations() -> None:
     model = sequential()
     step = training_step(model)
-    clean = inspection.clean_graph(step, model)
+    clean = clean_graph(step, model)
     traced = {operation.name for operation in step.graph.get_operations()}
     assert set(clean.names) <= traced
     assert clean.variables["dense/kernel"] is model.layers[0].kernel

@@ -192,6 +192,47 @@ def test_inputs_that_are_not_known_can_be_given() -> None:
     assert graph.run("neg:0", {"numbers:0": [1, 2]}).tolist() == [-1, -2]
 
 
+def test_several_arguments_can_be_given() -> None:
+    class Product(keras.Model):
+        def call(self, left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+            return left * right
+
+    model = Product()
+    model(batch(), batch())
+    with pytest.raises(ValueError, match=r'name="left".*name="right"'):
+        inspection.graph(model)
+    specs = [tf.TensorSpec((None, 4), name=name) for name in ("a", "b")]
+    graph = inspection.graph(model, *specs)
+    value = graph.run("mul:0", {"a:0": batch(), "b:0": batch() * 2})
+    np.testing.assert_allclose(value, 2 * batch() ** 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_loop_has_a_graph(training: bool) -> None:
+    def build() -> keras.Model:
+        return keras.Sequential(
+            [
+                keras.Input((6, 4)),
+                keras.layers.Bidirectional(keras.layers.GRU(3)),
+                keras.layers.LayerNormalization(),
+            ]
+        )
+
+    model = build()
+    graph = inspection.graph(model, training=training)
+    other = inspection.graph(build(), training=training)
+    assert graph.operations == other.operations
+    cell = "bidirectional/forward_gru/gru_cell"
+    assert f"{cell}/kernel" in [v.name for v in graph.variables]
+    x = np.random.default_rng(1).normal(size=(2, 6, 4)).astype("float32")
+    np.testing.assert_allclose(
+        graph.run("layer_normalization:0", {"input_layer:0": x}),
+        model(x),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
 def test_a_variable_that_the_graph_does_not_use_is_told_apart() -> None:
     graph = inspection.graph(subclassed())
     name = "dropout/seed_generator_state:0"
