@@ -125,12 +125,13 @@ def test_branches_are_named_after_the_operation() -> None:
 
 
 def test_a_captured_constant_is_shown_with_its_value() -> None:
-    small, large = tf.constant([1.0, 2.0]), tf.ones([2000])
+    # TensorFlow itself copies those of up to 128 values into the graph.
+    small, large = tf.range(500.0), tf.ones([2000])
 
     def add(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return x + small, x[0] + large
 
-    function = tf.function(add).get_concrete_function(tf.TensorSpec((2,)))
+    function = tf.function(add).get_concrete_function(tf.TensorSpec((500,)))
     found = nodes(inspection.clean_graph_def(function))
     (constant,) = [
         node
@@ -138,7 +139,7 @@ def test_a_captured_constant_is_shown_with_its_value() -> None:
         if node.op == "Const" and "stack" not in node.name
     ]
     np.testing.assert_array_equal(
-        tf.make_ndarray(constant.attr["value"].tensor), [1.0, 2.0]
+        tf.make_ndarray(constant.attr["value"].tensor), small
     )
     assert [n.op for n in found.values()].count("Placeholder") == 2
 
