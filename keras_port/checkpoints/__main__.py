@@ -12,21 +12,10 @@ import pathlib
 import sys
 from typing import Any
 from typing import get_args
-import warnings
 
-import keras
-
-from keras_port.checkpoints.atomic_file import atomic_file
-from keras_port.checkpoints.tf1_loading import load_tf1_checkpoint
+from keras_port.checkpoints import tf1_commands
 from keras_port.checkpoints.tf1_matching import Match
 from keras_port.checkpoints.tf1_names import Scheme
-from keras_port.checkpoints.tf1_saving import save_tf1_checkpoint
-from keras_port.checkpoints.tf1_slots import build_optimizer
-from keras_port.checkpoints.tf1_variables import list_tf1_variables
-from keras_port.losses import CourseCrossEntropy
-from keras_port.models import build_cnn
-from keras_port.models import build_perceptron
-from keras_port.optimizers import Adam
 
 # Of argparse, which gives the type no public name.
 Commands = Any
@@ -95,7 +84,7 @@ def add_list(commands: Commands) -> None:
         description="Lists each variable: name, shape, dtype, and what it is.",
     )
     command.add_argument("checkpoint", help=CHECKPOINT_HELP)
-    command.set_defaults(run=run_list)
+    command.set_defaults(run=tf1_commands.run_list)
 
 
 def add_to_keras(commands: Commands) -> None:
@@ -133,7 +122,7 @@ def add_to_keras(commands: Commands) -> None:
         help="take what fits, instead of an error when something does not",
     )
     add_common(command)
-    command.set_defaults(run=run_to_keras)
+    command.set_defaults(run=tf1_commands.run_to_keras)
 
 
 def add_to_tf1(commands: Commands) -> None:
@@ -164,7 +153,7 @@ def add_to_tf1(commands: Commands) -> None:
         help="leave the computation out of the .meta",
     )
     add_common(command)
-    command.set_defaults(run=run_to_tf1)
+    command.set_defaults(run=tf1_commands.run_to_tf1)
 
 
 def add_common(command: argparse.ArgumentParser) -> None:
@@ -182,70 +171,6 @@ def add_common(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave the optimizer's slots and the step count out",
     )
-
-
-def run_list(options: argparse.Namespace) -> str:
-    """Returns what a checkpoint holds."""
-    variables = list_tf1_variables(options.checkpoint)
-    return "\n".join(map(str, variables))
-
-
-def run_to_keras(options: argparse.Namespace) -> str:
-    """Writes a `.keras` file and returns the report."""
-    model = named_model(options.model)
-    report = load_tf1_checkpoint(
-        model,
-        options.checkpoint,
-        names=dict(options.map) if options.map else None,
-        match=options.match,
-        optimizer=not options.weights_only,
-        step=options.step,
-        strict=not options.partial,
-    )
-    if model.compiled:
-        # A file without slots loads with a warning about what it has not.
-        build_optimizer(model)
-    with atomic_file(options.output) as partial:
-        model.save(partial)
-    return f"{report}\nwritten: {options.output}"
-
-
-def run_to_tf1(options: argparse.Namespace) -> str:
-    """Writes a checkpoint and returns its names."""
-    export = save_tf1_checkpoint(
-        loaded_model(options.model),
-        options.checkpoint,
-        names=dict(options.map) if options.map else options.names,
-        optimizer=not options.weights_only,
-        forward=not options.variables_only,
-    )
-    return str(export)
-
-
-def named_model(name: str) -> keras.Model:
-    """Returns one of the course's models, compiled, or one from a file."""
-    if name == "perceptron":
-        model = build_perceptron()
-        model.compile(keras.optimizers.SGD(0.01), CourseCrossEntropy())
-        return model
-    if name == "cnn":
-        model = build_cnn()
-        model.compile(Adam(1e-4), CourseCrossEntropy("sum"))
-        return model
-    if not name.endswith(".keras"):
-        raise ValueError(
-            "`--model` must be perceptron, cnn or a .keras file. "
-            f"Received: {name}"
-        )
-    return loaded_model(name)
-
-
-def loaded_model(name: str | pathlib.Path) -> keras.Model:
-    """Returns the model of a `.keras` file."""
-    with warnings.catch_warnings():
-        # A model that has never been trained was saved without slots.
-        warnings.filterwarnings("ignore", "Skipping variable loading for opt")
-        return keras.saving.load_model(name)
 
 
 def keras_file(name: str) -> pathlib.Path:

@@ -1,6 +1,5 @@
 """Recognises which variable of a checkpoint is which weight of a model."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -14,7 +13,6 @@ from keras_port.checkpoints.tf1_variables import TF1Variable
 from keras_port.checkpoints.tf1_variables import natural_key
 
 Match = Literal["auto", "name", "order", "shape"]
-Names = Mapping[str, str] | Callable[[str], str]
 NUMBERED = re.compile(r"(?P<base>.*?)(?:_(?P<number>\d+))?")
 
 
@@ -173,47 +171,6 @@ class Matcher:
             for weight in self.weights
             if own.count(weight.shape) == theirs.count(weight.shape) == 1
         }
-
-
-def by_map(
-    names: Names,
-    weights: Sequence[ModelWeight],
-    variables: Sequence[TF1Variable],
-) -> Matching:
-    """Returns the pairs that a map from paths to names says.
-
-    Raises:
-        ValueError: For a path that the model has not, a name that the file
-            has not, and a name for two weights.
-    """
-    paths = [weight.path for weight in weights]
-    known = [v.name for v in variables if v.dtype != "string"]
-    pairs = (
-        {path: names(path) for path in paths}
-        if callable(names)
-        else dict(names)
-    )
-    for path in pairs:
-        if path not in paths:
-            raise ValueError(
-                f"`names` has the path {path!r}, which is no weight of the "
-                f"model. Its weights: {', '.join(paths)}."
-            )
-    for name in pairs.values():
-        # A function names each weight, and what the file lacks is missing.
-        if name not in known and not callable(names):
-            raise ValueError(
-                f"`names` has the name {name!r}, which is not in the file. "
-                f"It holds: {', '.join(known)}."
-            )
-        if list(pairs.values()).count(name) > 1:
-            raise ValueError(
-                f"`names` gives {name!r} to several weights. Each needs one "
-                "of its own."
-            )
-    return Matching(
-        "map", {path: name for path, name in pairs.items() if name in known}
-    )
 
 
 def equal_names(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -5,7 +5,7 @@ import re
 from typing import Literal
 from typing import get_args
 
-from keras_port.checkpoints.tf1_matching import Names
+from keras_port.checkpoints.tf1_map import Names
 from keras_port.checkpoints.tf1_model_weights import LEAVES
 from keras_port.checkpoints.tf1_model_weights import ModelWeight
 

@@ -1,77 +1,28 @@
 """A Keras model written as a TensorFlow 1 checkpoint."""
 
-from collections.abc import Iterator
-import contextlib
-import dataclasses
 import os
 import pathlib
-import shutil
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_port.checkpoints.atomic_file import PARTIAL
-from keras_port.checkpoints.atomic_file import is_written
-from keras_port.checkpoints.atomic_file import sync
+from keras_port.checkpoints.tf1_export import TF1Export
 from keras_port.checkpoints.tf1_export_graph import ModelState
 from keras_port.checkpoints.tf1_export_graph import write_graph
-from keras_port.checkpoints.tf1_files import PART
-from keras_port.checkpoints.tf1_files import first_line
-from keras_port.checkpoints.tf1_matching import Names
+from keras_port.checkpoints.tf1_map import Names
 from keras_port.checkpoints.tf1_model_weights import model_weights
 from keras_port.checkpoints.tf1_names import Scheme
 from keras_port.checkpoints.tf1_names import tf1_names
+from keras_port.checkpoints.tf1_paths import PART
+from keras_port.checkpoints.tf1_replacing import replaced_files
 from keras_port.checkpoints.tf1_slots import build_optimizer
 from keras_port.checkpoints.tf1_slots import has_optimizer
 from keras_port.checkpoints.tf1_slots import keras_slots
 from keras_port.checkpoints.tf1_slots import slot_layout
 from keras_port.checkpoints.tf1_slots import to_tf1
 from keras_port.checkpoints.tf1_step import power_at
-from keras_port.checkpoints.writable_folder import make_writable_folder
 
 GLOBAL_STEP = "global_step"
-# In this order they take their places: until the new `.index` is there, the
-# old one fails its checksums against the new data, and nothing is mixed up.
-SUFFIXES = (".data-00000-of-00001", ".meta", ".index")
-
-
-@dataclasses.dataclass(frozen=True)
-class TF1Export:
-    """Tells what was written, and how a TensorFlow 1 session uses it.
-
-    Args:
-        prefix: Prefix of the files, for `Saver.restore`; the graph is in
-            `<prefix>.meta`.
-        variables: Pairs of a path in the model, its optimizer or `None`, and
-            the TensorFlow 1 name.
-        inputs: Names of the placeholders, such as `"images:0"`; empty without
-            a forward pass.
-        outputs: Names of the predictions, such as `"output:0"`; empty without
-            a forward pass.
-        step: Updates of the optimizer, or `None` without one.
-
-    Example:
-
-    >>> export = save_tf1_checkpoint(model, "export/model.ckpt")
-    >>> export.inputs, export.outputs
-    (('images:0',), ('output:0',))
-    """
-
-    prefix: str
-    variables: tuple[tuple[str, str], ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    step: int | None
-
-    def __str__(self) -> str:
-        step = "none" if self.step is None else f"{self.step:,}"
-        lines = [f"{self.prefix}: step count {step}"]
-        lines += [f"  {path} -> {name}" for path, name in self.variables]
-        if self.inputs:
-            lines.append(f"  feed {', '.join(self.inputs)}")
-            lines.append(f"  fetch {', '.join(self.outputs)}")
-        return "\n".join(lines)
 
 
 def save_tf1_checkpoint(
@@ -195,44 +146,3 @@ def checked_prefix(prefix: pathlib.Path) -> pathlib.Path:
             f"Received: path={str(prefix)!r}"
         )
     return prefix
-
-
-@contextlib.contextmanager
-def replaced_files(prefix: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Replaces the four files of a checkpoint by those the block writes.
-
-    The block writes beside, under the prefix it is given. `checkpoint` comes
-    last, so that it never names files that are not there.
-    """
-    folder = make_writable_folder(prefix.parent)
-    remove_leftover_folders(folder, prefix.name)
-    beside = folder / f".partial-{os.getpid()}-{prefix.name}"
-    try:
-        beside.mkdir()
-        yield beside / prefix.name
-        names = [f"{prefix.name}{suffix}" for suffix in SUFFIXES]
-        for name in [*names, "checkpoint"]:
-            sync(beside / name)
-        for name in [*names, "checkpoint"]:
-            os.replace(beside / name, folder / name)
-        sync(folder)
-    except tf.errors.OpError as error:
-        raise OSError(
-            f"{prefix} could not be written: {first_line(error)}. Free the "
-            "disk, or choose another folder."
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def remove_leftover_folders(folder: pathlib.Path, name: str) -> None:
-    """Removes what killed processes left when they wrote this checkpoint."""
-    for entry in folder.iterdir():
-        found = PARTIAL.fullmatch(entry.name)
-        if (
-            found
-            and found["name"] == name
-            and entry.is_dir()
-            and not is_written(entry, int(found["pid"]))
-        ):
-            shutil.rmtree(entry, ignore_errors=True)

@@ -1,8 +1,10 @@
 """Row B60: files that a TensorFlow 1 session imports, restores, predicts by."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 import os
 from pathlib import Path
+import resource
 import subprocess
 import sys
 from typing import Any
@@ -324,19 +326,24 @@ def test_saving_again_replaces_all_files(tmp_path: Path) -> None:
     assert np.array_equal(model.weights[0], other.weights[0])
 
 
-def test_a_save_that_fails_leaves_the_files_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[], None]]:
+    """Yields what lets no file grow over 8 kB any more, until the test ends."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_the_files_before(
+    tmp_path: Path, full_disk: Callable[[], None]
 ) -> None:
     model = build_perceptron()
     save_tf1_checkpoint(model, tmp_path / "m")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-
-    def full(*args: Any, **kwargs: Any) -> None:
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left")
-
-    monkeypatch.setattr(v1.train.Saver, "save", full)
-    with pytest.raises(OSError, match=r"m could not be written: No space left"):
-        save_tf1_checkpoint(random_weights(model), tmp_path / "m")
+    random_weights(model)
+    full_disk()
+    with pytest.raises(OSError, match="m could not be written: File too large"):
+        save_tf1_checkpoint(model, tmp_path / "m")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
