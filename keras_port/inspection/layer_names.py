@@ -198,9 +198,13 @@ def optimizer_variables(
         f"/{variable.path.replace('/', '_')}_": f"/{name.replace('/', '_')}_"
         for name, variable in named
     }
+    # Under loss scaling there is an optimizer inside.
+    inner = getattr(optimizer, "inner_optimizer", None)
+    scopes = graph_names([optimizer] if inner is None else [optimizer, inner])
     found = []
     for variable in optimizer.variables:
-        path = variable.path
+        head, slash, rest = variable.path.partition("/")
+        path = scopes.get(head, head) + slash + rest
         for before in sorted(flat, key=len, reverse=True):
             if before in path:
                 path = path.replace(before, flat[before], 1)

@@ -1,5 +1,6 @@
 """The graphs of a training step and of the layers."""
 
+import json
 from typing import Any
 
 from absl import logging
@@ -90,7 +91,11 @@ def write_layer_graph(
     """Writes Keras' own graph of the layers, the page's tag `keras`."""
     try:
         config = model.to_json()
+        layers = json.loads(config)["config"].get("layers")
     except NotImplementedError:
+        layers = None
+    if layers is None:
+        # The page fails at the configuration of a subclassed model.
         logging.info("%s has no configuration to draw its layers.", model.name)
         return
     metadata = tf.compat.v1.SummaryMetadata()
