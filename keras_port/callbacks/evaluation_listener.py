@@ -1,7 +1,5 @@
 """How evaluations reach the callbacks, in any order of the list."""
 
-import weakref
-
 import keras
 
 
@@ -35,15 +33,18 @@ class EvaluationChannel:
 # Each `fit` makes a new `History`, and gives it to the model before it gives
 # the model to the callbacks. So it stands for the `fit`: a training that ended
 # in an exception leaves nothing to the next one.
-_channels: weakref.WeakKeyDictionary[object, EvaluationChannel] = (
-    weakref.WeakKeyDictionary()
-)
+CHANNEL = "_keras_port_channel"
 
 
 def channel_of(model: keras.Model) -> EvaluationChannel:
     """Returns the channel of the model's running `fit`."""
     key = getattr(model, "history", None) or model
-    return _channels.setdefault(key, EvaluationChannel())
+    # On the object itself: the channel holds callbacks and they the model, so
+    # a dictionary of this module would keep every model for ever.
+    channel: EvaluationChannel = vars(key).setdefault(
+        CHANNEL, EvaluationChannel()
+    )
+    return channel
 
 
 class EvaluationListener(keras.callbacks.Callback):  # type: ignore[misc]

@@ -6,12 +6,17 @@ import os
 import pathlib
 import time
 from typing import Any
+import weakref
 
 from absl import logging
 import tensorflow as tf
 
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.evaluation_listener import channel_of
+from keras_port.callbacks.tensorboard.arguments import check_data
+from keras_port.callbacks.tensorboard.arguments import check_frequency
+from keras_port.callbacks.tensorboard.arguments import check_hparams
+from keras_port.callbacks.tensorboard.arguments import check_profile
 from keras_port.callbacks.tensorboard.event_files import event_files
 from keras_port.callbacks.tensorboard.event_files import keep_steps
 from keras_port.callbacks.tensorboard.event_files import last_step
@@ -48,7 +53,9 @@ class TensorBoard(EvaluationListener):
 
     A step is one update of the optimizer, `optimizer.iterations`. A training
     that goes on, continues its curves: what the folder holds of later steps
-    than the model's is removed first, so that no step is there twice.
+    than the model's is removed first, so that no step is there twice. Files
+    of others in the folder stay as they are. Of a training that raised, all is
+    on the disk when this callback is used again or the process ends.
 
     Args:
         log_dir: Folder of this run. The curves lie in `train` and `validation`
@@ -74,8 +81,9 @@ class TensorBoard(EvaluationListener):
         clock: Function that returns seconds. Defaults to `time.monotonic`.
 
     Raises:
-        ValueError: For a number out of range; and before the first step, if
-            the folder holds another run and the model begins at step 0.
+        ValueError: For a wrong argument; and before the first step, if the
+            folder holds another run and the model begins at step 0, or if two
+            evaluations, or one and the training, would share a folder.
         OSError: Before the first step, if the folder cannot be written to.
 
     Example:
@@ -109,6 +117,8 @@ class TensorBoard(EvaluationListener):
         check_frequency("update_freq", update_freq, 1)
         check_frequency("histogram_freq", histogram_freq, 0)
         check_profile(profile_batch)
+        check_data(data)
+        check_hparams(hparams)
         self.log_dir = pathlib.Path(log_dir)
         self.update_freq = update_freq
         self.histogram_freq = histogram_freq
@@ -127,6 +137,8 @@ class TensorBoard(EvaluationListener):
         self._graph_wanted = False
         self._profiling = False
         self._step = 0
+        self._epoch_ended = False
+        self._finalizer: Callable[[], Any] = lambda: None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Looks at the folder, before any step."""
@@ -137,6 +149,15 @@ class TensorBoard(EvaluationListener):
 
     def on_evaluation_names(self, names: list[str]) -> None:
         """Learns which results will come."""
+        sources = channel_of(self.model).sources
+        runs = [TRAIN, *(run_of(str(source.name)) for source in sources)]
+        for run in runs:
+            if runs.count(run) > 1:
+                raise ValueError(
+                    f"The curves of an evaluation would be mixed with others "
+                    f"in {self.log_dir / run}. Give its `StepEvaluation` "
+                    "another `name`."
+                )
         self._names = names
 
     def on_train_batch_begin(
@@ -167,7 +188,11 @@ class TensorBoard(EvaluationListener):
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
         """Writes the results of an evaluation into a run of their own."""
-        assert self._writers is not None, "The first step opens the files."
+        # By hand, an evaluation may come after the training has ended.
+        is_open = self._writers is not None
+        if not is_open:
+            self._open()
+        assert self._writers is not None
         assert self._scalars is not None
         # Both curves to the same step, whoever stands first in the list.
         self._scalars.on_step(step)
@@ -180,11 +205,26 @@ class TensorBoard(EvaluationListener):
                 tf.summary.scalar(self.tags.get(tag, tag), value)
         if self._pages is not None and run_of(source) == self._pages_run():
             self._pages.write(step)
+        if not is_open:
+            self._close()
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Follows the metrics, which begin anew."""
+        self._epoch_ended = False
+        if self._scalars is not None:
+            self._scalars.begin_epoch()
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Keeps the metrics before `fit` validates with them."""
+        self._end_epoch()
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Puts all that is known on the disk."""
+        self._end_epoch()
         self._flush()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -210,18 +250,24 @@ class TensorBoard(EvaluationListener):
         for folder in self._run_folders():
             if step == 0:
                 self._remove_another_run(folder)
-            keep_steps(folder, step)
-        first = not self._run_folders()
+            else:
+                keep_steps(folder, step)
+        first = step == 0 or not self._run_folders()
         # Once for a run, in whichever `fit` it began.
         self._graph_wanted = self.write_graph and first
         self._writers = RunWriters(self.log_dir)
         train = self._writers.get(TRAIN)
         self._scalars = StepScalars(
-            self.model,
+            # The finalizer below must not keep the model in memory.
+            weakref.proxy(self.model),
             train,
             update_freq=self.update_freq,
             tags=self.tags,
             clock=self.clock,
+        )
+        # Keras tells no callback of a training that ends in an exception.
+        self._finalizer = weakref.finalize(
+            self, close_run, self._scalars, self._writers
         )
         if self.histogram_freq:
             batch = fixed_batch(self.model, self.data)
@@ -237,15 +283,17 @@ class TensorBoard(EvaluationListener):
             self._write_hparams(self.hparams)
 
     def _remove_another_run(self, folder: pathlib.Path) -> None:
-        if not self.overwrite:
+        last = last_step(folder)
+        if last and not self.overwrite:
             raise ValueError(
-                f"{folder} holds curves up to step {last_step(folder)}, but "
+                f"{folder} holds curves up to step {last}, but "
                 "the model begins at step 0: two runs would be mixed. Choose "
                 "another `log_dir`, restore the model first to go on with that "
                 "run, or give `overwrite=True` to remove its curves."
             )
-        for path in event_files(folder):
-            path.unlink()
+        if self.overwrite:
+            for path in event_files(folder):
+                path.unlink()
 
     def _run_folders(self) -> list[pathlib.Path]:
         folders = [self.log_dir, *sorted(self.log_dir.iterdir())]
@@ -255,13 +303,19 @@ class TensorBoard(EvaluationListener):
         from keras_port.callbacks.tensorboard import hyperparameters
 
         assert self._writers is not None
-        metrics = []
-        for name in self._names:
-            source = self._source_of(name)
-            tag = name.removeprefix(f"{source}_")
-            metrics.append(f"{run_of(source)}/{self.tags.get(tag, tag)}")
-        writer = self._writers.get("")
-        hyperparameters.write_hyperparameters(writer, values, metrics)
+        # In the run of the results: the page finds no others where the logs
+        # of one training alone are opened.
+        sources = channel_of(self.model).sources
+        run = self._pages_run() if sources else TRAIN
+        tags = {
+            self.tags.get(tag, tag)
+            for name in self._names
+            if run_of(source := self._source_of(name)) == run
+            for tag in [name.removeprefix(f"{source}_")]
+        }
+        hyperparameters.write_hyperparameters(
+            self._writers.get(run), values, sorted(tags or {"loss"})
+        )
 
     def _write_graphs(self) -> None:
         assert self._writers is not None
@@ -297,11 +351,14 @@ class TensorBoard(EvaluationListener):
 
     def _close(self) -> None:
         self._end_profile()
-        if self._scalars is not None:
-            self._scalars.close()
-        if self._writers is not None:
-            self._writers.close()
+        self._finalizer()
         self._writers = self._scalars = self._histograms = self._pages = None
+
+    def _end_epoch(self) -> None:
+        # Validation comes before `on_epoch_end`, and leaves its own metrics.
+        if self._scalars is not None and not self._epoch_ended:
+            self._scalars.end_epoch()
+        self._epoch_ended = True
 
     def _source_of(self, name: str) -> str:
         """Returns the name of the evaluation that a result is of."""
@@ -322,23 +379,7 @@ def run_of(source: str) -> str:
     return VALIDATION if source == "val" else source
 
 
-def check_frequency(name: str, value: int, least: int) -> None:
-    """Raises `ValueError` unless a distance in steps is one."""
-    if not isinstance(value, int) or value < least:
-        raise ValueError(
-            f"`{name}` must be an integer of {least} or more, in steps. "
-            f"Received: {name}={value!r}"
-        )
-
-
-def check_profile(profile_batch: tuple[int, int] | None) -> None:
-    """Raises `ValueError` unless the steps of a profile are two in order."""
-    if profile_batch is None:
-        return
-    first, last = profile_batch
-    if not 1 <= first <= last:
-        raise ValueError(
-            "`profile_batch` must be the first and the last step of the "
-            "profile, counted from 1, as in (10, 20). "
-            f"Received: profile_batch={profile_batch}"
-        )
+def close_run(scalars: StepScalars, writers: RunWriters) -> None:
+    """Writes what is still kept, and closes the files."""
+    scalars.close()
+    writers.close()

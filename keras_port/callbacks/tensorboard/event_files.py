@@ -7,13 +7,21 @@ import tensorflow as tf
 
 from keras_port.checkpoints.atomic_file import atomic_file
 
+# Ends the names of this package's files, to tell them from those of others.
+SUFFIX = ".keras_port.v2"
+# Bytes around a record: its length, and two checksums.
+FRAME = 16
+
 
 def event_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Returns the event files of a run's folder, the oldest first."""
+    """Returns our event files in a run's folder, the oldest first.
+
+    Those of others may have steps of their own, and be open.
+    """
     if not folder.is_dir():
         return []
     # TensorFlow puts the time of its making into the name of each file.
-    return sorted(folder.glob("events.out.tfevents.*"))
+    return sorted(folder.glob(f"events.out.tfevents.*{SUFFIX}"))
 
 
 def last_step(folder: pathlib.Path) -> int | None:
@@ -31,7 +39,8 @@ def keep_steps(folder: pathlib.Path, step: int) -> None:
     """Removes what a run's folder holds of later steps than `step`.
 
     A run that was killed has written more steps than its snapshot holds, and
-    will write these again. What a kill cut off in the middle goes, too.
+    will write these again. What a kill cut off in the middle goes, too. A file
+    with nothing to remove is not touched: somebody may be writing into it.
 
     Args:
         folder: Folder of one run, with its event files.
@@ -43,6 +52,8 @@ def keep_steps(folder: pathlib.Path, step: int) -> None:
             for record, event in events(path)
             if event.step <= step or not event.HasField("summary")
         ]
+        if path.stat().st_size == sum(len(r) + FRAME for r in kept):
+            continue
         with (
             atomic_file(path) as partial,
             tf.io.TFRecordWriter(str(partial)) as writer,

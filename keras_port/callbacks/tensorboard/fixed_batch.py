@@ -19,19 +19,11 @@ def fixed_batch(model: keras.Model, data: Any) -> tuple[Any, Any] | None:
         model: The model that takes the batch.
         data: An `ImageSplit`, of which the first 100 images are taken, or
             arrays `(x, y)`, which are taken as they are.
-
-    Raises:
-        ValueError: If `data` is anything else.
     """
     if data is None:
         return None
     if isinstance(data, ImageSplit):
         images, labels = split_arrays(data[:BATCH_SIZE], model)
         return scale_pixels(tf.constant(images)), tf.constant(labels)
-    if not isinstance(data, tuple) or len(data) != 2:
-        raise ValueError(
-            "`data` must be an ImageSplit or arrays (x, y). "
-            f"Received: {type(data).__name__}"
-        )
     x, y = tf.nest.map_structure(tf.convert_to_tensor, data)
     return x, y

@@ -14,19 +14,16 @@ Value = bool | int | float | str
 def write_hyperparameters(
     writer: tf.summary.SummaryWriter,
     values: Mapping[str, Value],
-    metrics: Sequence[str],
+    tags: Sequence[str],
 ) -> None:
     """Writes a run's hyper-parameters and which of its curves judge it.
 
     Args:
-        writer: Writer of the folder that holds the run's folders.
+        writer: Writer of the run that holds the curves.
         values: Hyper-parameters by name.
-        metrics: Curves as `run/tag`, such as `validation/accuracy`.
+        tags: Names of those of its curves that judge the run.
     """
-    columns = [
-        api.Metric(tag, group=run, display_name=f"{run} {tag}")
-        for run, tag in (metric.split("/", 1) for metric in metrics)
-    ]
+    columns = [api.Metric(tag) for tag in tags]
     text = json.dumps(dict(values), sort_keys=True)
     trial_id = hashlib.sha256(text.encode()).hexdigest()
     with writer.as_default():

@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_port.callbacks.tensorboard.layer_calls import observed_calls
 from keras_port.callbacks.tensorboard.layers import trainable_weights
 from keras_port.callbacks.tensorboard.layers import weight_layers
+from keras_port.training.model_evaluation import kept_metrics
 
 
 class LayerHistograms:
@@ -41,7 +42,9 @@ class LayerHistograms:
         values: dict[str, Any] = dict(trainable_weights(self.model))
         names = list(values)
         if self.batch is not None:
-            gradients, activations = self._measure(*self.batch)
+            # With several outputs `compute_loss` keeps a mean of each.
+            with kept_metrics(self.model):
+                gradients, activations = self._measure(*self.batch)
             values |= {
                 f"{name}_gradient": gradient
                 for name, gradient in zip(names, gradients, strict=True)
@@ -68,9 +71,13 @@ def recorded_outputs(model: keras.Model) -> Iterator[dict[str, tf.Tensor]]:
     outputs: dict[str, tf.Tensor] = {}
     layers = weight_layers(model)
     names = {id(layer): name for name, layer in layers}
+    graph = tf.compat.v1.get_default_graph()
 
     def record(layer: keras.layers.Layer, _: Any, result: Any) -> None:
-        if isinstance(result, tf.Tensor):
+        # A tensor inside of a loop, as of an RNN's cell, cannot leave it.
+        if isinstance(result, tf.Tensor) and (
+            tf.executing_eagerly() or result.graph is graph
+        ):
             outputs[f"{names[id(layer)]}/activations"] = result
 
     with observed_calls([layer for _, layer in layers], record):

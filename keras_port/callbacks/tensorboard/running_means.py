@@ -16,34 +16,58 @@ class RunningMeans:
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        self._before: dict[str, tuple[float, float]] = {}
+        # A resumed epoch has its means already.
+        self._before = self._means()
+        self._waiting: dict[str, tuple[float, float]] = {}
+
+    def end_epoch(self) -> None:
+        """Keeps what the end of the epoch, or an evaluation, takes away."""
+        self._waiting = self._since_last()
+
+    def begin_epoch(self) -> None:
+        """Goes on with means that begin anew."""
+        self._before = {}
 
     def since_last(self) -> dict[str, float]:
         """Returns each metric over the steps since the last call, by name.
 
         What is no mean, such as an AUC, stands for the epoch so far.
         """
+        sums = self._since_last()
+        self._before = self._means()
+        self._waiting = {}
+        values = {name: total / count for name, (total, count) in sums.items()}
         metrics = list(flat(self.model.metrics))
-        names = [metric.name for metric in metrics]
-        values: dict[str, float] = {}
-        running = False
-        for metric in metrics:
-            if not is_mean(metric) or names.count(metric.name) > 1:
-                running = True
-                continue
-            total, count = float(metric.total), float(metric.count)
-            old_total, old_count = self._before.get(metric.name, (0.0, 0.0))
-            if count < old_count:  # A new epoch has begun.
-                old_total, old_count = 0.0, 0.0
-            self._before[metric.name] = (total, count)
-            if count > old_count:
-                mean = (total - old_total) / (count - old_count)
-                values[metric.name] = mean
-        if running:
+        if len(names_of_means(metrics)) < len(metrics):
             results = self.model.get_metrics_result()
             for name in results.keys() - set(names_of_means(metrics)):
                 values[name] = float(results[name])
         return values
+
+    def _since_last(self) -> dict[str, tuple[float, float]]:
+        """Returns totals and counts since the last point, where any came."""
+        sums = {}
+        for name, (total, count) in self._means().items():
+            old_total, old_count = self._before.get(name, (0.0, 0.0))
+            more_total, more_count = self._waiting.get(name, (0.0, 0.0))
+            if count < old_count:  # Somebody has reset the metrics.
+                old_total, old_count = 0.0, 0.0
+            if count > old_count:
+                more_total += total - old_total
+                more_count += count - old_count
+            if more_count:
+                sums[name] = (more_total, more_count)
+        return sums
+
+    def _means(self) -> dict[str, tuple[float, float]]:
+        """Returns total and count of each mean."""
+        metrics = list(flat(self.model.metrics))
+        names = names_of_means(metrics)
+        return {
+            metric.name: (float(metric.total), float(metric.count))
+            for metric in metrics
+            if metric.name in names
+        }
 
 
 def flat(metrics: list[Any]) -> Iterator[Any]:

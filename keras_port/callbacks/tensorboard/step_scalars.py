@@ -49,12 +49,13 @@ class StepScalars:
         # Step and time of the newest speed; the first call builds the graph
         # and says nothing of it.
         self._measured_from: tuple[int, float] | None = None
+        self._examples = 0.0
         self._learning_rate = 0.0
         self._write_rows = tf.function(self._write, reduce_retracing=True)
 
     def before_step(self) -> None:
         """Takes note of the rate that the next update will use."""
-        if self._step_log is None:
+        if self._step_log is None or self._measured_from is None:
             rate = self.model.optimizer.learning_rate
             self._learning_rate = float(np.asarray(rate))
 
@@ -62,8 +63,9 @@ class StepScalars:
         """Takes note of the steps up to `step`, and writes when it is time."""
         due = step // self.update_freq > self._step // self.update_freq
         self._step = step
-        if self._measured_from is None:
+        if self._measured_from is None and step > self._written:
             self._measured_from = (step, self.clock())
+            self._look_for_rows()
         if due:
             means = self._means.since_last()
             if self._step_log is not None:
@@ -76,6 +78,14 @@ class StepScalars:
         elif step - self._written >= self._step_log.size // 4:
             # Read in one go, long before it is written over.
             self.flush()
+
+    def end_epoch(self) -> None:
+        """Keeps what the end of the epoch, or an evaluation, takes away."""
+        self._means.end_epoch()
+
+    def begin_epoch(self) -> None:
+        """Goes on with metrics that begin anew."""
+        self._means.begin_epoch()
 
     def flush(self) -> None:
         """Writes what is still kept in the device, up to the newest step."""
@@ -99,19 +109,30 @@ class StepScalars:
         if self._step_log is not None:
             self._step_log.norm_freq.assign(0)
 
+    def _look_for_rows(self) -> None:
+        """Does without the log if the model's own `train_step` has none."""
+        log = self._step_log
+        if log is not None and not len(
+            log.read(self._written, self._step).step
+        ):
+            log.norm_freq.assign(0)
+            self._step_log = None
+
     def _speed(self, values: StepValues | None = None) -> dict[str, float]:
         """Returns the rates since the last call, all waiting included."""
         if self._measured_from is None:
             return {}
         before, since = self._measured_from
+        if values is not None:
+            self._examples += float(values.examples[values.step > before].sum())
         seconds = self.clock() - since
         if self._step == before or seconds <= 0:
             return {}
         self._measured_from = (self._step, since + seconds)
         speed = {"steps_per_second": (self._step - before) / seconds}
         if values is not None:
-            examples = values.examples[values.step > before].sum()
-            speed["examples_per_second"] = float(examples) / seconds
+            speed["examples_per_second"] = self._examples / seconds
+            self._examples = 0.0
         return speed
 
     def _write_values(self, step: int, values: Mapping[str, float]) -> None:
