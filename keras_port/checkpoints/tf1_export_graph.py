@@ -1,44 +1,33 @@
 """A Keras model as a TensorFlow 1 graph: variables, Saver, predictions."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import os
 import pathlib
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-# What a layer may raise that was not made for symbolic tensors.
-FORWARD_ERRORS = (
-    AttributeError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    tf.errors.OpError,
-)
-# They call back into the Python process that made the graph.
-PYTHON_OPS = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+from keras_port.checkpoints.tf1_forward import ModelState
+from keras_port.checkpoints.tf1_forward import make_forward
+from keras_port.checkpoints.tf1_forward import refuse_python
+
 SIGNATURE = "serving_default"
+# Where a loop of the first control flow begins.
+LOOP = "Enter"
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelState:
-    """A model's values, read before a graph is opened that cannot read them.
+class ExportGraph:
+    """A graph, and what in it belongs to the model, by names."""
 
-    Args:
-        model: The model.
-        names: TensorFlow 1's name for the path of each weight.
-        values: Value of each of the model's variables, by identity.
-        extra: Values that belong to the optimizer, by TensorFlow 1's name.
-    """
-
-    model: keras.Model
-    names: Mapping[str, str]
-    values: dict[int, np.ndarray]
-    extra: dict[str, np.ndarray]
+    graph: tf.Graph
+    variables: dict[str, tf.Variable]
+    inputs: dict[str, tf.Tensor]
+    outputs: dict[str, tf.Tensor]
 
 
 def write_graph(
@@ -50,18 +39,16 @@ def write_graph(
         The names of the placeholders and of the outputs, empty without a
         forward pass.
     """
-    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
-        made = make_variables(state)
-        inputs: dict[str, tf.Tensor] = {}
-        outputs: dict[str, tf.Tensor] = {}
-        if forward:
-            inputs, outputs = make_forward(state, made)
-            refuse_python(graph)
+    made = best_graph(state, forward=forward)
+    with (
+        made.graph.as_default(),
+        tf.compat.v1.Session(graph=made.graph) as session,
+    ):
         # Relative, so that the folder may be moved as a whole.
         saver = tf.compat.v1.train.Saver(
-            list(made.values()), save_relative_paths=True
+            list(made.variables.values()), save_relative_paths=True
         )
-        for name, variable in made.items():
+        for name, variable in made.variables.items():
             session.run(
                 variable.initializer,
                 {variable.initial_value: value_of(name, state)},
@@ -70,11 +57,58 @@ def write_graph(
         # Without defaults, which older releases may not know.
         meta = saver.export_meta_graph(strip_default_attrs=True)
         if forward:
-            add_signature(meta, inputs, outputs)
+            add_signature(meta, made.inputs, made.outputs)
     prefix.with_name(f"{prefix.name}.meta").write_bytes(
         meta.SerializeToString(deterministic=True)
     )
-    return tensor_names(inputs), tensor_names(outputs)
+    return tensor_names(made.inputs), tensor_names(made.outputs)
+
+
+def best_graph(state: ModelState, *, forward: bool) -> ExportGraph:
+    """Returns a graph for early releases where the model allows it."""
+    try:
+        made = build_graph(state, forward=forward, early=True)
+    except ValueError:
+        # Raises again, and says why, unless it was for the early control flow.
+        return build_graph(state, forward=forward, early=False)
+    if any(node.op == LOOP for node in made.graph.as_graph_def().node):
+        return build_graph(state, forward=forward, early=False)
+    return made
+
+
+def build_graph(
+    state: ModelState, *, forward: bool, early: bool
+) -> ExportGraph:
+    """Returns the variables and, if asked for, the computation.
+
+    With `early`, conditions are `Switch` and `Merge`, which every TensorFlow 1
+    has, and not the functional `If`, which came late. Keras' loops do not work
+    in that way, so a graph with loops is built again without it.
+    """
+    inputs: dict[str, tf.Tensor] = {}
+    outputs: dict[str, tf.Tensor] = {}
+    with tf.Graph().as_default() as graph, control_flow(early=early):
+        variables = make_variables(state)
+        if forward:
+            inputs, outputs = make_forward(state, variables)
+            refuse_python(graph)
+    return ExportGraph(graph, variables, inputs, outputs)
+
+
+@contextlib.contextmanager
+def control_flow(*, early: bool) -> Iterator[None]:
+    """Chooses TensorFlow's first or second control flow within the block."""
+    v1 = tf.compat.v1
+    was_second = v1.control_flow_v2_enabled()
+    (v1.disable_control_flow_v2 if early else v1.enable_control_flow_v2)()
+    try:
+        yield
+    finally:
+        (
+            v1.enable_control_flow_v2
+            if was_second
+            else v1.disable_control_flow_v2
+        )()
 
 
 def make_variables(state: ModelState) -> dict[str, tf.Variable]:
@@ -115,88 +149,6 @@ def value_of(name: str, state: ModelState) -> np.ndarray:
         for weight in state.model.weights
         if state.names[weight.path] == name
     )
-
-
-def make_forward(
-    state: ModelState, made: Mapping[str, tf.Variable]
-) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Runs the model symbolically, its weights being the graph's variables.
-
-    Returns:
-        The placeholders and the outputs, by their names.
-    """
-    model = state.model
-    reads = {
-        id(weight): tf.convert_to_tensor(made[state.names[weight.path]])
-        for weight in model.weights
-    }
-
-    def tensors(variables: list[keras.Variable]) -> list[tf.Tensor]:
-        # States of random generators are constants: nothing is random here.
-        return [
-            reads[id(v)] if id(v) in reads else tf.constant(state.values[id(v)])
-            for v in variables
-        ]
-
-    inputs: dict[str, tf.Tensor] = {}
-    placeholders = keras.tree.map_structure(
-        lambda tensor: make_placeholder(tensor, inputs), model_input(model)
-    )
-    try:
-        results, _ = model.stateless_call(
-            tensors(model.trainable_variables),
-            tensors(model.non_trainable_variables),
-            placeholders,
-            training=False,
-        )
-    except FORWARD_ERRORS as error:
-        text = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ValueError(
-            f"The model {model.name!r} cannot be computed in a TensorFlow 1 "
-            f"graph: {text}. Use `forward=False`: the `.meta` then holds the "
-            "variables alone."
-        ) from error
-    results = keras.tree.flatten(results)
-    outputs = {}
-    for number, tensor in enumerate(results):
-        name = "output" if len(results) == 1 else f"output_{number}"
-        outputs[name] = tf.identity(tensor, name=name)
-    return inputs, outputs
-
-
-def model_input(model: keras.Model) -> Any:
-    """Returns the symbolic inputs of a functional or Sequential model."""
-    found = getattr(model, "inputs", None)
-    if not found:
-        raise ValueError(
-            f"The model {model.name!r} does not say what its inputs are: it is "
-            "neither functional nor a built Sequential. Use `forward=False`: "
-            "the `.meta` then holds the variables alone."
-        )
-    # A Sequential has one input, and no `input` before it is called.
-    return found[0] if isinstance(model, keras.Sequential) else model.input
-
-
-def make_placeholder(
-    tensor: keras.KerasTensor, inputs: dict[str, tf.Tensor]
-) -> tf.Tensor:
-    """Returns a placeholder for one input, and adds it to `inputs`."""
-    placeholder = tf.compat.v1.placeholder(
-        tensor.dtype, tensor.shape, name=tensor.name
-    )
-    inputs[tensor.name] = placeholder
-    return placeholder
-
-
-def refuse_python(graph: tf.Graph) -> None:
-    """Raises if the graph calls Python, which no other process can."""
-    for node in graph.as_graph_def().node:
-        if node.op in PYTHON_OPS:
-            raise ValueError(
-                f"The operation {node.name!r} calls a Python function, which "
-                "a file cannot hold. Use `forward=False`: the `.meta` then "
-                "holds the variables alone."
-            )
 
 
 def add_signature(

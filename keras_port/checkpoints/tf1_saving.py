@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_port.checkpoints.tf1_export import TF1Export
-from keras_port.checkpoints.tf1_export_graph import ModelState
 from keras_port.checkpoints.tf1_export_graph import write_graph
+from keras_port.checkpoints.tf1_forward import ModelState
 from keras_port.checkpoints.tf1_map import Names
 from keras_port.checkpoints.tf1_model_weights import model_weights
 from keras_port.checkpoints.tf1_names import Scheme

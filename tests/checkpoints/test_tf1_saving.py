@@ -197,6 +197,32 @@ def test_the_graph_file_has_a_signature_and_initial_values(
         assert not np.any(session.run("W:0"))
 
 
+def test_the_graph_file_has_only_operations_of_early_releases(
+    tmp_path: Path,
+) -> None:
+    enabled = v1.control_flow_v2_enabled()
+    save_tf1_checkpoint(build_cnn(), tmp_path / "m")
+    assert v1.control_flow_v2_enabled() == enabled
+    meta = v1.MetaGraphDef.FromString((tmp_path / "m.meta").read_bytes())
+    # `If` and `While` call functions; resources came with TensorFlow 1.4.
+    assert not meta.graph_def.library.function
+    operations = {node.op for node in meta.graph_def.node}
+    assert {"VariableV2", "Conv2D", "Switch"} <= operations
+    assert not operations & {"If", "While", "VarHandleOp", "ReadVariableOp"}
+
+
+def test_pixels_that_nobody_scaled_are_refused_in_a_session_too(
+    tmp_path: Path,
+) -> None:
+    save_tf1_checkpoint(build_perceptron(), tmp_path / "m")
+    images = np.full((1, 784), 255, "float32")
+    with (
+        restored(tmp_path / "m") as session,
+        pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 1"),
+    ):
+        session.run("output:0", {"images:0": images})
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
