@@ -296,7 +296,7 @@ def train_by_step(
         splits.train,
         settings.batch_size,
         seed=settings.seed,
-        start_step=state.step,
+        start_step=state.batches,
         image_shape=model.input_shape[1:],
     )
     steps = settings.max_steps - state.step
@@ -443,6 +443,7 @@ def summary(results: Results) -> str:
         f"examples/s). Best at step {results.best_step:,}: validation "
         f"accuracy {results.validation_accuracy:.4f}, test accuracy "
         f"{results.test_accuracy:.4f}."
+        + ("" if results.finished else " The same command goes on.")
     )
 
 

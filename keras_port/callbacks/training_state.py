@@ -1,5 +1,6 @@
 """A training that goes on where it was, after whatever ended it."""
 
+from collections.abc import Sequence
 import os
 import pathlib
 import re
@@ -7,10 +8,12 @@ from typing import Any
 
 from absl import logging
 import keras
-import numpy as np
 
+from keras_port.callbacks import model_state
 from keras_port.callbacks.evaluation_listener import channel_of
 from keras_port.checkpoints.atomic_file import remove_leftovers
+from keras_port.checkpoints.background_writer import BackgroundWriter
+from keras_port.checkpoints.folder_lock import FolderLock
 from keras_port.checkpoints.snapshot import read_snapshot
 from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.checkpoints.writable_folder import make_writable_folder
@@ -22,10 +25,19 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     """Lets the next start of a training go on where this one was.
 
     A snapshot holds the weights, the optimizer with its slots and its
-    iterations, random states, running metrics, and the states of the callbacks
-    of this package that are in the same `fit`. Together with
-    `shuffled_batches(..., start_step=state.step)` a resumed training gives the
-    weights of one that was never interrupted, to the bit.
+    iterations, gradients that wait for more batches, random states, running
+    metrics, the history, and the states of the callbacks in the same `fit`.
+    Together with `shuffled_batches(..., start_step=state.batches)` a resumed
+    training gives the weights of one that was never interrupted, to the bit.
+
+    The training waits for the copy of these values only; the file is written
+    beside it. One training at a time has the folder.
+
+    Any callback can take part: it has the two methods `get_state()`, which
+    returns dictionaries and lists of plain values and arrays, and
+    `set_state(state)`, and is a `EvaluationListener` or listed in
+    `stateful_callbacks`. `set_state` is called before the first step, when
+    every callback's `on_train_begin` has been called.
 
     Args:
         directory: Folder of the snapshots, made if it is not there.
@@ -33,21 +45,28 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             training ends. Defaults to 100.
         max_to_keep: Newest snapshots to keep; an older one is used if the
             newest is broken. Defaults to 2.
+        stateful_callbacks: Callbacks to keep the state of that are no
+            `EvaluationListener`. Defaults to none.
 
     Attributes:
         step: Step of the newest snapshot that is whole, 0 without one. Known
-            before `fit`, which needs it for the data.
+            before `fit`.
+        batches: Batches that had been read by then, which `fit` must not read
+            again. The same as `step`, unless gradients are accumulated or
+            updates were left out.
 
     Raises:
         ValueError: For counts below 1; before the first step, for a snapshot
-            of another model or a model without weights yet.
-        OSError: Before the first step, for a folder that cannot be written.
+            of another model or another configuration, or a model without
+            weights yet.
+        OSError: Before the first step, for a folder that cannot be written or
+            that another training has; later, if a snapshot cannot be written.
 
     Example:
 
     >>> state = TrainingState("state", save_freq=2)
     >>> batches = shuffled_batches(
-    ...     splits.train, 8, seed=1, start_step=state.step
+    ...     splits.train, 8, seed=1, start_step=state.batches
     ... )
     >>> history = model.fit(
     ...     batches,
@@ -63,6 +82,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         *,
         save_freq: int = 100,
         max_to_keep: int = 2,
+        stateful_callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
         for name, count in (
@@ -74,9 +94,15 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                     f"`{name}` must be a positive integer. "
                     f"Received: {name}={count}"
                 )
+        for callback in stateful_callbacks:
+            check_participant(callback)
         self.directory = pathlib.Path(directory)
         self.save_freq = save_freq
         self.max_to_keep = max_to_keep
+        self.stateful_callbacks = tuple(stateful_callbacks)
+        self._writer = BackgroundWriter()
+        self._lock: FolderLock | None = None
+        self._configuration: dict[str, Any] = {}
         self._snapshot = self._newest_snapshot()
         self._last_step = self.step
 
@@ -85,14 +111,29 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         """Step of the newest snapshot that is whole, 0 without one."""
         return self._snapshot["step"] if self._snapshot else 0
 
+    @property
+    def batches(self) -> int:
+        """Batches that had been read by then."""
+        return self._snapshot["batches"] if self._snapshot else 0
+
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Looks at the folder before any step."""
         make_writable_folder(self.directory)
+        if self._lock is not None:  # A `fit` before this one has raised.
+            self._lock.release()
+        self._lock = FolderLock(self.directory)
         remove_leftovers(self.directory, SNAPSHOT)
-        # Another `fit` may have written since this object was made.
+        self._configuration = model_state.configuration(self.model)
+        known = self.step
         self._snapshot = self._newest_snapshot()
-        if self._snapshot and not self._is_newer_than_model():
-            self._snapshot = None
+        if self.step <= self._step():
+            self._snapshot = None  # The model is there already.
+        elif self.step != known:
+            raise ValueError(
+                f"{self.directory} has got a snapshot of step {self.step} "
+                f"since this `TrainingState` was made at step {known}, which "
+                "the data begins at. Make both anew."
+            )
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
@@ -106,7 +147,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Writes a snapshot if a multiple of `save_freq` has been passed."""
+        """Takes a snapshot if a multiple of `save_freq` has been passed."""
         # Not at the batch's end: then the callbacks behind this one in the
         # list would not have seen the step yet.
         step = self._step()
@@ -116,82 +157,92 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Writes the last snapshot, before the best weights are restored."""
-        if self._step() != self._last_step:
-            self.save()
+        """Takes the last snapshot, before the best weights are restored."""
+        if self.model.stop_training:
+            # In the middle of the epoch, for all that is known.
+            self._take(None)
+        else:
+            self._take((epoch, dict(logs or {})))
+        self._writer.wait()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Gives the folder back."""
+        self._writer.wait()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def save(self) -> None:
-        """Writes a snapshot of the training as it is now."""
-        step = self._step()
+        """Takes a snapshot now; it is written while the training goes on.
+
+        Raises:
+            OSError: If the snapshot before this one could not be written.
+        """
+        self._take(None)
+
+    def _take(self, ended_epoch: tuple[int, dict[str, Any]] | None) -> None:
+        step = self._last_step = self._step()
         content = {
             "step": step,
-            "variables": records(self._variables()),
-            "metrics": records(self.model.metrics_variables),
+            "batches": int(getattr(self.model, "batches", step)),
+            "configuration": self._configuration,
+            "model": model_state.state_of(self.model, ended_epoch=ended_epoch),
             "callbacks": {
                 name: callback.get_state()
                 for name, callback in self._participants().items()
             },
         }
-        write_snapshot(self.directory / f"state-{step:08d}.npz", content)
-        self._last_step = step
-        for path in self._paths()[: -self.max_to_keep]:
-            path.unlink(missing_ok=True)
+        self._writer.submit(lambda: self._write(content))
+
+    def _write(self, content: dict[str, Any]) -> None:
+        path = self.directory / f"state-{content['step']:08d}.npz"
+        try:
+            write_snapshot(path, content)
+        except OSError as error:
+            raise OSError(
+                f"Step {content['step']}: {path} could not be saved: {error}. "
+                "The snapshots before are as they were. Mend the disk and "
+                "start again."
+            ) from error
+        for old in self._paths()[: -self.max_to_keep]:
+            old.unlink(missing_ok=True)
 
     def _restore(self, snapshot: dict[str, Any]) -> None:
-        variables = self._variables()
-        saved = snapshot["variables"]
-        expected = [(plain(v.path), tuple(v.shape)) for v in variables]
-        found = [(plain(v["path"]), v["value"].shape) for v in saved]
-        if expected != found:
-            differing = sorted(set(expected) ^ set(found))
+        differing = model_state.differences(
+            snapshot["configuration"], self._configuration
+        )
+        if differing:
+            raise ValueError(
+                f"The snapshots in {self.directory} are of another "
+                f"configuration: {'; '.join(differing)}. Choose another "
+                "directory, or compile the model as it was."
+            )
+        try:
+            model_state.restore(self.model, snapshot["model"])
+        except ValueError as error:
             raise ValueError(
                 f"The snapshots in {self.directory} are of another model or "
-                f"another optimizer; {len(differing)} of the variables "
-                f"differ, the first is {differing[:1]}. Choose another "
-                "directory, or build the same model."
-            )
-        for variable, record in zip(variables, saved, strict=True):
-            variable.assign(record["value"])
-        # Keras makes most of the metrics' variables in the first step only.
-        # Where an evaluation has not made them before, their means begin anew.
-        metrics = {v.path: v for v in self.model.metrics_variables}
-        for record in snapshot["metrics"]:
-            if record["path"] in metrics:
-                metrics[record["path"]].assign(record["value"])
+                f"another optimizer: {error}. Choose another directory, or "
+                "build the same model."
+            ) from error
         participants = self._participants()
         for name, state in snapshot["callbacks"].items():
             if name in participants:
                 participants[name].set_state(state)
         logging.info("Resumed from step %d.", snapshot["step"])
 
-    def _variables(self) -> list[Any]:
-        """Returns all that a step changes, each variable once."""
-        model = self.model
-        if not model.built:
-            raise ValueError(
-                "`TrainingState` needs a model that has its weights. Give the "
-                "first layer an `Input`, or call the model once."
-            )
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        metrics = {id(v) for v in model.metrics_variables}
-        variables = [*model.variables, *model.optimizer.variables]
-        return [v for v in variables if id(v) not in metrics]
-
     def _participants(self) -> dict[str, Any]:
         """Returns the callbacks that have a state, by their class and rank."""
         channel = channel_of(self.model)
+        callbacks = [*channel.sources, *channel.listeners]
+        callbacks += [c for c in self.stateful_callbacks if c not in callbacks]
         named: dict[str, Any] = {}
-        for callback in [*channel.sources, *channel.listeners]:
+        for callback in callbacks:
             if hasattr(callback, "get_state"):
                 name = type(callback).__name__
                 same = sum(key.split(":")[0] == name for key in named)
                 named[f"{name}:{same}"] = callback
         return named
-
-    def _is_newer_than_model(self) -> bool:
-        assert self._snapshot is not None
-        return bool(self._snapshot["step"] > self._step())
 
     def _newest_snapshot(self) -> dict[str, Any] | None:
         for path in reversed(self._paths()):
@@ -214,14 +265,12 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         return int(self.model.optimizer.iterations)
 
 
-def records(variables: list[Any]) -> list[dict[str, Any]]:
-    """Returns the names and values of variables, for a snapshot."""
-    return [{"path": v.path, "value": np.asarray(v)} for v in variables]
-
-
-def plain(path: str) -> str:
-    """Returns a variable's path without Keras' automatic numbers.
-
-    The second model in a process has `dense_1` where the first had `dense`.
-    """
-    return re.sub(r"_\d+(?=/|_|$)", "", path)
+def check_participant(callback: keras.callbacks.Callback) -> None:
+    """Raises `ValueError` unless a callback has the two methods."""
+    for method in ("get_state", "set_state"):
+        if not callable(getattr(callback, method, None)):
+            raise ValueError(
+                f"`stateful_callbacks` need the methods `get_state` and "
+                f"`set_state`. Received: {type(callback).__name__}, which has "
+                f"no `{method}`."
+            )

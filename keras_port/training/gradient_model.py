@@ -44,6 +44,10 @@ class GradientModel(CheckedFitModel):
             `loss` in the logs is Keras' running mean since the epoch began.
         step_log: The loss, learning rate and gradient norm of each of the
             newest steps, a `training.StepLog`.
+        batches: Batches trained on so far. `optimizer.iterations` counts
+            updates, which are fewer when gradients are accumulated.
+        step_variables: TensorFlow variables of the step itself, among them
+            gradients that wait for more batches.
         skipped_updates: Updates left out so far because a gradient was not
             finite, under loss scaling (`mixed_float16`).
 
@@ -205,6 +209,7 @@ class GradientModel(CheckedFitModel):
         with tf.control_dependencies([result.loss]):
             self.apply_gradients(result.pairs)
         self._step_record.batch_loss.assign(tf.cast(result.loss, tf.float64))
+        self._step_record.batches.assign_add(1)
         self.step_log.write(
             before=before,
             step=tf.convert_to_tensor(self.optimizer.iterations),
@@ -251,6 +256,22 @@ class GradientModel(CheckedFitModel):
     def batch_loss(self) -> float:
         """Loss of the newest training batch alone."""
         return float(self._step_record.batch_loss)
+
+    @property
+    def batches(self) -> int:
+        """Batches trained on so far."""
+        return int(self._step_record.batches)
+
+    @property
+    def step_variables(self) -> list[tf.Variable]:
+        """Variables of the step itself, which a resumed training needs."""
+        record = self._step_record
+        return [
+            record.batch_loss,
+            record.skipped_updates,
+            record.batches,
+            *self._weight_update.variables(self.trainable_variables),
+        ]
 
     @property
     def skipped_updates(self) -> int:

@@ -10,6 +10,7 @@ class StepRecord:
     Attributes:
         batch_loss: Variable, the loss of the newest batch; NaN before it.
         skipped_updates: Variable, the updates left out so far.
+        batches: Variable, the batches trained on so far.
     """
 
     def __init__(self) -> None:
@@ -18,4 +19,7 @@ class StepRecord:
         )
         self.skipped_updates = tf.Variable(
             0, dtype=tf.int64, trainable=False, name="skipped_updates"
+        )
+        self.batches = tf.Variable(
+            0, dtype=tf.int64, trainable=False, name="batches"
         )

@@ -53,6 +53,17 @@ class WeightUpdate:
             gradients, lambda total: self._apply(optimizer, total, variables)
         )
 
+    def variables(self, weights: Sequence[keras.Variable]) -> list[tf.Variable]:
+        """Returns the gradients that wait for more batches, and their count.
+
+        Args:
+            weights: The trainable variables.
+        """
+        if self._accumulation_steps == 1:
+            return []
+        accumulator = self._accumulator_of(weights)
+        return [accumulator.count, *accumulator.sums]
+
     def _accumulator_of(
         self, variables: Sequence[keras.Variable]
     ) -> GradientAccumulator:

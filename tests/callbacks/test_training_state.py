@@ -1,9 +1,11 @@
 """A training that was killed goes on as if nothing had happened."""
 
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import keras
@@ -12,10 +14,13 @@ import pytest
 import tensorflow as tf
 
 from keras_port.callbacks import TrainingState
+from keras_port.callbacks import training_state
 from keras_port.checkpoints.snapshot import read_snapshot
 from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.layers import Dropout
+from keras_port.training import GradientModel
 from tests.callbacks.scripted import StopAt
+from tests.callbacks.scripted import same_weights
 from tests.callbacks.scripted import small_batches
 from tests.callbacks.scripted import small_model
 
@@ -99,11 +104,17 @@ def noisy_model() -> keras.Model:
 
 
 def fit(
-    model: keras.Model, folder: Path, *, steps: int, stop: int | None = None
+    model: keras.Model,
+    folder: Path,
+    *,
+    steps: int,
+    stop: int | None = None,
+    save_freq: int = 4,
+    more: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[list[np.ndarray], dict[str, Any]]:
     """Trains to `steps`, from where the folder's state is."""
-    state = TrainingState(folder, save_freq=4)
-    callbacks: list[keras.callbacks.Callback] = [state]
+    state = TrainingState(folder, save_freq=save_freq)
+    callbacks: list[keras.callbacks.Callback] = [state, *more]
     if stop is not None:
         callbacks.append(StopAt(stop))
     history = model.fit(
@@ -145,28 +156,213 @@ def test_a_broken_snapshot_is_named_and_the_one_before_is_used(
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     fit(noisy_model(), tmp_path, steps=16)
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in tmp_path.glob("*.npz"))
     assert names == ["state-00000012.npz", "state-00000016.npz"]
 
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
     fit(noisy_model(), tmp_path, steps=8)
     with pytest.raises(ValueError, match="of another model"):
-        fit(small_model(), tmp_path, steps=12)
+        fit(small_model(optimizer="adam"), tmp_path, steps=12)
 
 
-def test_a_model_without_weights_cannot_resume(tmp_path: Path) -> None:
-    def run() -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "difference"),
+    [
+        (keras.optimizers.SGD(), "optimizer Adam there, SGD here"),
+        (keras.optimizers.Adam(0.5), "learning_rate 0.00.* there, 0.5 here"),
+    ],
+)
+def test_a_state_of_another_configuration_is_refused(
+    tmp_path: Path, optimizer: Any, difference: str
+) -> None:
+    fit(small_model(optimizer="adam"), tmp_path, steps=8)
+    with pytest.raises(ValueError, match=difference):
+        fit(small_model(optimizer=optimizer), tmp_path, steps=12)
+
+
+@pytest.mark.fault("B20")
+def test_a_model_without_weights_resumes(tmp_path: Path) -> None:
+    def run(steps: int) -> keras.Model:
+        keras.utils.set_random_seed(1)
         model = keras.Sequential([keras.layers.Dense(3)])
-        model.compile("sgd", "mse")
+        model.compile("adam", "mse")
         state = TrainingState(tmp_path)
+        data = tf.data.Dataset.from_tensors((np.ones((2, 4)), np.ones((2, 3))))
         model.fit(
-            np.ones((2, 4)), np.ones((2, 3)), callbacks=[state], verbose=0
+            data.repeat(),
+            steps_per_epoch=steps - state.step,
+            shuffle=False,
+            callbacks=[state],
+            verbose=0,
+        )
+        return model
+
+    run(3)
+    assert int(run(5).optimizer.iterations) == 5
+    assert TrainingState(tmp_path).step == 5
+
+
+@pytest.mark.fault("B21")
+def test_the_learning_rate_goes_on(tmp_path: Path) -> None:
+    def build() -> keras.Model:
+        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(
+            [5, 10], [0.1, 0.01, 0.001]
+        )
+        return small_model(optimizer=keras.optimizers.SGD(schedule))
+
+    plain, _ = fit(build(), tmp_path / "plain", steps=12)
+    fit(build(), tmp_path / "resumed", steps=7)
+    model = build()
+    resumed, _ = fit(model, tmp_path / "resumed", steps=12)
+    assert float(model.optimizer.learning_rate) == np.float32(0.001)
+    assert same_weights(resumed, plain)
+
+
+@pytest.mark.fault("B15")
+def test_a_crash_in_an_epoch_repeats_no_data(tmp_path: Path) -> None:
+    class Crash(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if int(self.model.optimizer.iterations) == 15:
+                raise RuntimeError("crashed")
+
+    plain, _ = fit(small_model(optimizer="adam"), tmp_path / "plain", steps=20)
+    with pytest.raises(RuntimeError, match="crashed"):
+        fit(
+            small_model(optimizer="adam"),
+            tmp_path / "crashed",
+            steps=20,
+            save_freq=1,
+            more=[Crash()],
+        )
+    for thread in threading.enumerate():
+        if thread.name == "keras_port writer":
+            thread.join()  # As the end of the process would.
+    # The snapshot of 14, taken before step 15, which crashed.
+    assert TrainingState(tmp_path / "crashed").step == 14
+    model = small_model(optimizer="adam")
+    resumed, _ = fit(model, tmp_path / "crashed", steps=20)
+    assert int(model.optimizer.iterations) == 20
+    assert same_weights(resumed, plain)
+
+
+def test_gradients_that_wait_are_kept(tmp_path: Path) -> None:
+    def build() -> GradientModel:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,))
+        model = GradientModel(inputs, keras.layers.Dense(3)(inputs))
+        model.compile("adam", "mse", gradient_accumulation_steps=4)
+        return model
+
+    def train(model: GradientModel, folder: Path, batches: int) -> None:
+        state = TrainingState(folder, save_freq=1)
+        numbers = np.random.default_rng(1).normal(size=(20, 2, 4))
+        data = tf.data.Dataset.from_tensor_slices(
+            (numbers.astype("float32"), numbers[:, :, :3].astype("float32"))
+        ).skip(state.batches)
+        model.fit(
+            data,
+            steps_per_epoch=batches - state.batches,
+            callbacks=[state],
+            verbose=0,
         )
 
-    run()
-    with pytest.raises(ValueError, match="has its weights"):
-        run()
+    plain = build()
+    train(plain, tmp_path / "plain", 18)
+    # Ten batches are two updates, and two gradients that wait.
+    train(build(), tmp_path / "resumed", 10)
+    state = TrainingState(tmp_path / "resumed")
+    assert (state.step, state.batches) == (2, 10)
+    resumed = build()
+    train(resumed, tmp_path / "resumed", 18)
+    assert int(resumed.optimizer.iterations) == 4
+    assert same_weights(resumed.get_weights(), plain.get_weights())
+
+
+def test_any_callback_can_take_part(tmp_path: Path) -> None:
+    class Count(keras.callbacks.Callback):  # type: ignore[misc]
+        count = 0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.count += 1
+
+        def get_state(self) -> dict[str, Any]:
+            return {"count": self.count}
+
+        def set_state(self, state: dict[str, Any]) -> None:
+            self.count = state["count"]
+
+    def train(steps: int) -> Count:
+        count = Count()
+        state = TrainingState(tmp_path, stateful_callbacks=[count])
+        small_model().fit(
+            small_batches(start_step=state.batches),
+            steps_per_epoch=steps - state.step,
+            callbacks=[count, state],
+            verbose=0,
+        )
+        return count
+
+    train(3)
+    assert train(8).count == 8
+
+
+def test_a_callback_without_the_two_methods_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Received: History, which has no"):
+        TrainingState(tmp_path, stateful_callbacks=[keras.callbacks.History()])
+
+
+def test_the_history_goes_on(tmp_path: Path) -> None:
+    def train(epochs: int, done: int) -> keras.callbacks.History:
+        state = TrainingState(tmp_path)
+        return small_model().fit(
+            small_batches(start_step=state.batches),
+            steps_per_epoch=4,
+            epochs=epochs,
+            initial_epoch=done,
+            callbacks=[state],
+            verbose=0,
+        )
+
+    first = train(2, 0)
+    second = train(3, 2)
+    assert second.epoch == [0, 1, 2]
+    assert second.history["loss"][:2] == first.history["loss"]
+    assert len(second.history["loss"]) == 3
+
+
+def test_two_trainings_at_once_are_refused(tmp_path: Path) -> None:
+    hold = (
+        "import fcntl, sys; f = open(sys.argv[1], 'w'); "
+        "fcntl.flock(f, fcntl.LOCK_EX); f.write('77'); f.flush(); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(OSError, match=r"another training.*77"):
+            fit(small_model(), tmp_path, steps=4)
+        other.communicate("")
+    fit(small_model(), tmp_path, steps=4)
+    assert TrainingState(tmp_path).step == 4
+
+
+def test_a_write_that_fails_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    fit(small_model(), tmp_path, steps=4)
+    monkeypatch.setattr(training_state, "write_snapshot", full)
+    with pytest.raises(OSError, match=r"Step 8: .*No space left.*as they were"):
+        fit(small_model(), tmp_path, steps=8)
+    assert TrainingState(tmp_path).step == 4
 
 
 @pytest.mark.parametrize("name", ["save_freq", "max_to_keep"])
