@@ -95,6 +95,7 @@ class TensorBoard(EvaluationListener):
     ...     callbacks=[board, StepEvaluation(splits.validation, eval_freq=2)],
     ...     verbose=0,
     ... )
+    >>> import pathlib
     >>> sorted(path.name for path in pathlib.Path("logs").iterdir())
     ['train', 'validation']
     """
