@@ -40,6 +40,7 @@ class StepProgress(EvaluationListener):
     ...     callbacks=[StepEvaluation(splits.validation), progress],
     ...     verbose=0,
     ... )
+    step 2/2  loss ... examples/s
     """
 
     def __init__(

@@ -34,6 +34,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
     Example:
 
+    >>> import pathlib
     >>> with atomic_file("numbers.txt") as partial:
     ...     _ = partial.write_text("1 2 3")
     >>> pathlib.Path("numbers.txt").read_text()

@@ -51,6 +51,15 @@ def read_record(path: str | os.PathLike[str]) -> CheckpointRecord | None:
 
     Example:
 
+    >>> history = model.fit(
+    ...     batches,
+    ...     steps_per_epoch=4,
+    ...     callbacks=[
+    ...         keras_port.callbacks.StepEvaluation((x, y), eval_freq=4),
+    ...         keras_port.callbacks.StepCheckpoint("model.keras"),
+    ...     ],
+    ...     verbose=0,
+    ... )
     >>> read_record("model.keras").step
     4
     """

@@ -59,7 +59,7 @@ def shuffled_batches(
 
     >>> train = keras_port.datasets.load_mnist().train
     >>> batches = keras_port.datasets.shuffled_batches(train, 100, seed=1)
-    >>> model.fit(batches, steps_per_epoch=1000)
+    >>> history = model.fit(batches, steps_per_epoch=10, verbose=0)
     """
     if not isinstance(split, ImageSplit):
         raise TypeError(
