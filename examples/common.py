@@ -59,8 +59,8 @@ LOG_FOLDER = "logs"
 # Images of the validation split that the dashboard's pictures are made of.
 PICTURED = 500
 # A snapshot holds the weights, Adam's two slots and the best weights: for the
-# CNN 52 MB. At this distance it takes less than half a percent of the time.
-STATE_FREQ = 1000
+# CNN 52 MB.
+SAVE_FREQ = 1000
 # Steps between points of the curves, and between histograms.
 UPDATE_FREQ = 10
 HISTOGRAM_FREQ = 500
@@ -80,6 +80,8 @@ class Settings:
         patience: Validations without improvement that end the training.
         learning_rate: Of the optimizer.
         seed: Of weights, dropout and the order of the data.
+        save_freq: Steps between the snapshots that a killed run resumes from.
+            Defaults to 1,000.
     """
 
     workdir: pathlib.Path
@@ -90,6 +92,7 @@ class Settings:
     patience: int
     learning_rate: float
     seed: int
+    save_freq: int = SAVE_FREQ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +165,12 @@ def define_settings(
         "learning_rate", learning_rate, "Of the optimizer.", lower_bound=0.0
     )
     flags.DEFINE_integer(
+        "save_freq",
+        SAVE_FREQ,
+        "Steps between the snapshots that a killed run resumes from.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
         "seed",
         1,
         "Of the weights, the dropout and the order of the data.",
@@ -198,6 +207,7 @@ def settings_from_flags() -> Settings:
         patience=values.patience,
         learning_rate=values.learning_rate,
         seed=values.seed,
+        save_freq=values.save_freq,
     )
 
 
@@ -217,7 +227,9 @@ def finished_results(settings: Settings, **more: Any) -> Results | None:
         OSError: If the folder cannot be written to.
     """
     run = {**dataclasses.asdict(settings), **more}
-    del run["workdir"], run["max_steps"]
+    # These may differ when a run goes on.
+    for name in ("workdir", "max_steps", "save_freq"):
+        del run[name]
     run = json.loads(json.dumps(run, default=str))
     workdir = settings.workdir
     checkpoints.make_writable_folder(workdir)
@@ -284,7 +296,7 @@ def train_by_step(
         The results, those of the best weights, which the model then has.
     """
     state = callbacks.TrainingState(
-        settings.workdir / STATE_FOLDER, save_freq=STATE_FREQ
+        settings.workdir / STATE_FOLDER, save_freq=settings.save_freq
     )
     if state.step:
         print(f"Resuming {settings.workdir} from step {state.step:,}.")
@@ -300,7 +312,9 @@ def train_by_step(
         image_shape=model.input_shape[1:],
     )
     steps = settings.max_steps - state.step
-    model.steps_per_execution = steps_per_call(steps, settings.eval_freq)
+    model.steps_per_execution = steps_per_call(
+        steps, settings.eval_freq, settings.save_freq
+    )
     started = time.perf_counter()
     model.fit(
         batches,
@@ -391,18 +405,17 @@ class Speed(keras.callbacks.Callback):  # type: ignore[misc]
         return int(self.model.optimizer.iterations), time.perf_counter()
 
 
-def steps_per_call(steps: int, eval_freq: int) -> int:
-    """Returns how many steps one call can run without missing a validation.
+def steps_per_call(*distances: int) -> int:
+    """Returns how many steps one call can run without missing anything.
 
     Keras always runs whole calls: with 20 steps per call, 50 steps become 60.
-    So the number divides the steps to run and the distance of validations, and
-    is 10 at the most, half a second of the CNN, in which Ctrl-C has to wait.
+    So the number divides all of these, and is 10 at the most, half a second of
+    the CNN, in which Ctrl-C has to wait.
 
     Args:
-        steps: Steps to run.
-        eval_freq: Steps between validations.
+        *distances: Steps to run, and steps between two things that happen.
     """
-    common = math.gcd(steps, eval_freq, STATE_FREQ)
+    common = math.gcd(*distances)
     return max(n for n in range(1, 11) if common % n == 0)
 
 

@@ -270,15 +270,6 @@ def test_a_model_fits_on_it(small_mnist: Splits) -> None:
     assert model.optimizer.iterations == 30
 
 
-def test_a_fit_without_steps_is_refused_by_keras() -> None:
-    # The endless cardinality is what lets Keras say so.
-    model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(10)])
-    model.compile("sgd", "mse")
-    batches = shuffled_batches(make(10), 5, seed=1, one_hot=True)
-    with pytest.raises(ValueError, match="steps_per_epoch"):
-        model.fit(batches, shuffle=False, verbose=0)
-
-
 # Wrong arguments
 
 
