@@ -113,10 +113,15 @@ def test_after_a_fit_that_raised_a_signal_goes_to_the_handler_before(
 
 
 def test_after_a_fit_that_raised_ctrl_c_is_an_exception_again() -> None:
-    failed_fit(TerminateOnSignal())
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    # A process in the background, as of pytest-xdist, ignores Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        failed_fit(TerminateOnSignal())
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_fit_without_it_does_not_end_by_that_of_a_fit_that_raised(

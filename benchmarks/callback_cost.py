@@ -1,0 +1,208 @@
+"""Says what TensorBoard's curves and the snapshots of a training cost.
+
+Trains the course's CNN on MNIST, batch 100, in turn by `fit`
+
+- plain: without any of them;
+- scalars: with curves of each step;
+- everything: with curves, and all histograms each 100 steps;
+- keras: with Keras' own TensorBoard callback, which writes means of each batch
+  and, since it knows epochs only, histograms at the end;
+- state: with a snapshot each 100 steps.
+
+Prints the seconds for 100 steps as medians over the rounds, and the median of
+the ratios to plain. The time to build the graphs is left out. At the end a long
+training with everything shows how the memory grows.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import json
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+from typing import Any
+
+from absl import app
+from absl import flags
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_port import callbacks
+from keras_port import datasets
+from keras_port import losses
+from keras_port import models
+from keras_port import optimizers
+
+BATCH_SIZE = 100
+FREQ = 100
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    flags.DEFINE_integer(
+        "steps", 300, "Steps per measurement.", lower_bound=FREQ
+    )
+    flags.DEFINE_integer("rounds", 5, "Measurements of each kind.")
+    flags.DEFINE_integer(
+        "memory_steps", 2000, "Steps of the long training, 0 for none."
+    )
+    flags.DEFINE_string("json", None, "File to write the numbers to.")
+
+
+def callbacks_by_kind(
+    split: datasets.ImageSplit,
+) -> dict[str, Callable[[pathlib.Path], list[Any]]]:
+    """Returns what makes the callbacks of each kind, in a new folder."""
+    return {
+        "plain": lambda folder: [],
+        "scalars": lambda folder: [callbacks.TensorBoard(folder)],
+        "everything": lambda folder: [
+            callbacks.TensorBoard(
+                folder, histogram_freq=FREQ, data=split[:BATCH_SIZE]
+            )
+        ],
+        "keras": lambda folder: [
+            keras.callbacks.TensorBoard(folder, update_freq=1, histogram_freq=1)
+        ],
+        "state": lambda folder: [
+            callbacks.TrainingState(folder, save_freq=FREQ)
+        ],
+    }
+
+
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    """Measures the seconds from the first call to the end of the training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: tuple[int, float] | None = None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Starts when the first call has built the graph."""
+        if self.first is None:
+            step = int(self.model.optimizer.iterations)
+            self.first = (step, time.perf_counter())
+
+    def seconds_per_100(self) -> float:
+        """Returns the seconds for 100 steps until now."""
+        assert self.first is not None
+        step, started = self.first
+        steps = int(self.model.optimizer.iterations) - step
+        return 100 * (time.perf_counter() - started) / steps
+
+
+def train(
+    splits: datasets.Splits, more: list[Any], steps: int, batch_size: int
+) -> float:
+    """Trains a new network and returns the seconds for 100 steps."""
+    keras.utils.set_random_seed(1)
+    model = models.build_cnn()
+    model.compile(
+        optimizers.Adam(1e-4),
+        losses.CourseCrossEntropy("sum"),
+        metrics=["accuracy"],
+    )
+    clock = Clock()
+    model.fit(
+        datasets.shuffled_batches(splits.train, batch_size, seed=1),
+        steps_per_epoch=steps,
+        callbacks=[clock, *more],
+        verbose=0,
+    )
+    # Behind `fit`: what is still to be written then costs time, too.
+    return clock.seconds_per_100()
+
+
+class Memory(keras.callbacks.Callback):  # type: ignore[misc]
+    """Notes the memory of the process each 100 steps, in MiB."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Reads it from the system."""
+        if int(self.model.optimizer.iterations) % FREQ == 0:
+            self.sizes.append(resident_size())
+
+
+def resident_size() -> float:
+    """Returns the memory that this process has, in MiB; Linux only."""
+    text = pathlib.Path("/proc/self/statm").read_text()
+    return int(text.split()[1]) * 4096 / 2**20
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The measured seconds for 100 steps, by kind, and where."""
+
+    seconds: dict[str, list[float]]
+    memory: list[float]
+    versions: dict[str, str]
+    machine: str
+
+    def table(self) -> str:
+        """Returns medians, and ratios of rounds, as Markdown."""
+        lines = ["| kind | s for 100 steps | of plain |", "|---|---|---|"]
+        for kind, seconds in self.seconds.items():
+            ratio = statistics.median(np.divide(seconds, self.seconds["plain"]))
+            lines.append(
+                f"| {kind} | {statistics.median(seconds):.2f} | {ratio:.3f} |"
+            )
+        return "\n".join(lines)
+
+
+def measure(
+    splits: datasets.Splits,
+    *,
+    steps: int,
+    rounds: int,
+    memory_steps: int,
+    batch_size: int = BATCH_SIZE,
+) -> Report:
+    """Measures each kind in turn, `rounds` times `steps` steps."""
+    kinds = callbacks_by_kind(splits.validation)
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(rounds):
+        for kind, make in kinds.items():
+            with tempfile.TemporaryDirectory() as folder:
+                more = make(pathlib.Path(folder))
+                seconds[kind].append(train(splits, more, steps, batch_size))
+    memory = Memory()
+    if memory_steps:
+        with tempfile.TemporaryDirectory() as folder:
+            more = kinds["everything"](pathlib.Path(folder))
+            train(splits, [memory, *more], memory_steps, batch_size)
+    versions = {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+    }
+    return Report(seconds, memory.sizes, versions, platform.machine())
+
+
+def main(_: list[str]) -> None:
+    """Runs the script with the values of the flags."""
+    values = flags.FLAGS
+    report = measure(
+        datasets.load_mnist(),
+        steps=values.steps,
+        rounds=values.rounds,
+        memory_steps=values.memory_steps,
+    )
+    print(report.table())
+    if report.memory:
+        sizes = ", ".join(f"{size:,.0f}" for size in report.memory)
+        print(f"MiB each {FREQ} steps, with everything: {sizes}")
+    print(", ".join(f"{k} {v}" for k, v in report.versions.items()))
+    if values.json:
+        text = json.dumps(dataclasses.asdict(report), indent=2)
+        pathlib.Path(values.json).write_text(text + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
