@@ -138,6 +138,7 @@ class TensorBoard(EvaluationListener):
         self._graph_wanted = False
         self._profiling = False
         self._step = 0
+        self._means: dict[str, Any] | None = None
         self._epoch_ended = False
         self._finalizer: Callable[[], Any] = lambda: None
 
@@ -147,6 +148,7 @@ class TensorBoard(EvaluationListener):
         # same, so the check of `EvaluationListener` is left out.
         make_writable_folder(self.log_dir)
         self._close()
+        self._means = None
 
     def on_evaluation_names(self, names: list[str]) -> None:
         """Learns which results will come."""
@@ -240,11 +242,14 @@ class TensorBoard(EvaluationListener):
     def get_state(self) -> dict[str, Any]:
         """Puts all on the disk: a resumed training removes later steps only."""
         self._flush()
-        return {"step": self._step}
+        if self._scalars is not None:
+            self._means = self._scalars.get_state()
+        return {"step": self._step, "means": self._means}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes on from what `get_state` returned."""
         self._step = state["step"]
+        self._means = state["means"]
 
     def _open(self) -> None:
         step = self._step = self._iterations()
@@ -266,6 +271,9 @@ class TensorBoard(EvaluationListener):
             tags=self.tags,
             clock=self.clock,
         )
+        if self._means is not None:
+            self._scalars.set_state(self._means)
+            self._means = None
         # Keras tells no callback of a training that ends in an exception.
         self._finalizer = weakref.finalize(
             self, close_run, self._scalars, self._writers

@@ -23,10 +23,26 @@ class RunningMeans:
     def end_epoch(self) -> None:
         """Keeps what the end of the epoch, or an evaluation, takes away."""
         self._waiting = self._since_last()
+        self._before = self._means()
 
     def begin_epoch(self) -> None:
         """Goes on with means that begin anew."""
         self._before = {}
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what a resumed training must know of the newest point."""
+        return {"before": self._before, "waiting": self._waiting}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` returned."""
+        now = self._means()
+        self._before = {
+            name: (total, count)
+            for name, (total, count) in state["before"].items()
+            # Unless an epoch has ended there, and the means begin anew.
+            if count <= now.get(name, (0.0, 0.0))[1]
+        }
+        self._waiting = {n: (t, c) for n, (t, c) in state["waiting"].items()}
 
     def since_last(self) -> dict[str, float]:
         """Returns each metric over the steps since the last call, by name.

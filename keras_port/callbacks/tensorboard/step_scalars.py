@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -86,6 +87,14 @@ class StepScalars:
     def begin_epoch(self) -> None:
         """Goes on with metrics that begin anew."""
         self._means.begin_epoch()
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns what a resumed training must know of the newest points."""
+        return self._means.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` returned."""
+        self._means.set_state(state)
 
     def flush(self) -> None:
         """Writes what is still kept in the device, up to the newest step."""
