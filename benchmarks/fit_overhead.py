@@ -7,7 +7,8 @@ Trains the course's CNN on MNIST, batch 100, in turn by
   optimizer of `train_cnn.py`;
 - tf1: a TensorFlow 1 session with `feed_dict`, as the course trains;
 - train_cnn: the training of `examples/train_cnn.py`, with validation on 5,000
-  images each 100 steps, saving of each better model, and progress.
+  images each 100 steps, saving of each better model, progress, and the curves,
+  histograms and pictures of TensorBoard.
 
 Prints examples per second as medians over the rounds, and their ratios. The
 time to build the graphs is left out everywhere.
@@ -24,6 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
+from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 
@@ -40,6 +42,7 @@ from keras_port import losses
 from keras_port import models
 
 BATCH_SIZE = 100
+EVAL_FREQ = 100
 
 Measurement = Callable[[int], float]
 
@@ -144,11 +147,12 @@ def whole_training(splits: datasets.Splits) -> Measurement:
 
     def measure(count: int) -> float:
         keras.utils.set_random_seed(1)
+        steady = SteadySpeed(EVAL_FREQ if count > EVAL_FREQ else 1)
         with (
             tempfile.TemporaryDirectory() as folder,
             contextlib.redirect_stdout(io.StringIO()),
         ):
-            results = common.train_by_step(
+            common.train_by_step(
                 train_cnn.build_model(1e-4),
                 splits,
                 common.Settings(
@@ -156,15 +160,41 @@ def whole_training(splits: datasets.Splits) -> Measurement:
                     data_dir=None,
                     batch_size=BATCH_SIZE,
                     max_steps=count,
-                    eval_freq=100,
+                    eval_freq=EVAL_FREQ,
                     patience=20,
                     learning_rate=1e-4,
                     seed=1,
                 ),
+                more_callbacks=[steady],
             )
-        return results.examples_per_second
+        return steady.examples_per_second
 
     return measure
+
+
+class SteadySpeed(keras.callbacks.Callback):  # type: ignore[misc]
+    """Measures examples per second once all graphs have been built.
+
+    Args:
+        first_step: Step at whose end the clock starts; by then the first
+            validation has built its graphs, as a long training does once.
+    """
+
+    def __init__(self, first_step: int) -> None:
+        super().__init__()
+        self.first_step = first_step
+        self.examples_per_second = 0.0
+        self._first: tuple[int, float] | None = None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Starts the clock, or reads it; all else of the step is done."""
+        step, now = int(self.model.optimizer.iterations), time.perf_counter()
+        if self._first is None:
+            if step >= self.first_step:
+                self._first = (step, now)
+            return
+        steps = step - self._first[0]
+        self.examples_per_second = steps * BATCH_SIZE / (now - self._first[1])
 
 
 @dataclasses.dataclass(frozen=True)

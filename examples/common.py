@@ -57,7 +57,7 @@ RUN_FILE = "run.json"
 STATE_FOLDER = "state"
 LOG_FOLDER = "logs"
 # Images of the validation split that the dashboard's pictures are made of.
-PICTURED = 500
+PICTURED = 200
 # A snapshot holds the weights, Adam's two slots and the best weights: for the
 # CNN 52 MB.
 SAVE_FREQ = 1000
