@@ -43,7 +43,7 @@ class GradientModel(CheckedFitModel):
         batch_loss: Loss of the newest training batch alone, a float. The
             `loss` in the logs is Keras' running mean since the epoch began.
         step_log: The loss, learning rate and gradient norm of each of the
-            newest steps, a `training.StepLog`.
+            newest steps, a `StepLog` of `training/step_log.py`.
         batches: Batches trained on so far. `optimizer.iterations` counts
             updates, which are fewer when gradients are accumulated.
         step_variables: TensorFlow variables of the step itself, among them
