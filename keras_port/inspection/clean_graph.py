@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_port.inspection.function_names import rename_functions
+from keras_port.inspection.gradient_markers import marked_inputs
 from keras_port.inspection.layer_names import layer_scopes
 from keras_port.inspection.layer_names import variable_names
 from keras_port.inspection.nodes import make_constant
@@ -110,9 +111,13 @@ def clean_graph(
     if outputs is None:
         outputs = output_names(function)
     fixed |= {old: unique.give(new) for old, new in outputs.items()}
-    names = namer.clean((op.name for op in operations), fixed)
+    results = {tensor.op.name for tensor in function.outputs}
+    passed = marked_inputs(operations, kept=fixed.keys() | results)
+    names = namer.clean(
+        (op.name for op in operations if op.name not in passed), fixed
+    )
     traced = {clean: old for old, clean in names.items()}
-    graph_def = renamed(function, names)
+    graph_def = renamed(function, names, passed)
     for node in graph_def.node:
         outer = captured.get(traced[node.name])
         if node.name in variables:

@@ -6,14 +6,27 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_port.inspection.gradient_markers import without_markers
+
 # Captured constants up to this many values are shown with them.
 MAX_CONSTANT_SIZE = 1000
 # Of use in the process that traced the graph alone; one of them is numbered.
 PROCESS_ATTRIBUTES = ("_gradient_op_type", "_user_specified_name")
 
 
-def renamed(function: Any, names: Mapping[str, str]) -> tf.compat.v1.GraphDef:
-    """Returns the graph of a function with other names for its operations."""
+def renamed(
+    function: Any,
+    names: Mapping[str, str],
+    passed: dict[str, tuple[str, ...]],
+) -> tf.compat.v1.GraphDef:
+    """Returns the graph of a function with other names for its operations.
+
+    Args:
+        function: A concrete function.
+        names: New name of each operation; others are left out.
+        passed: What each operation that only passes tensors on gets, by name;
+            who uses the operation is given its inputs.
+    """
     traced = function.graph.as_graph_def(add_shapes=True)
     graph_def = tf.compat.v1.GraphDef()
     graph_def.versions.CopyFrom(traced.versions)
@@ -34,10 +47,13 @@ def renamed(function: Any, names: Mapping[str, str]) -> tf.compat.v1.GraphDef:
         node.attr["_class"].list.s[:] = places
         if not places:
             del node.attr["_class"]
-        inputs = [renamed_input(name, names) for name in old.input]
+        inputs = [
+            renamed_input(without_markers(name, passed), names)
+            for name in old.input
+        ]
         data = [name for name in inputs if not name.startswith("^")]
         # TensorFlow lists what must run before in no fixed order.
-        control = sorted(name for name in inputs if name.startswith("^"))
+        control = sorted({name for name in inputs if name.startswith("^")})
         node.input[:] = data + [name for name in control if name != "^"]
     return graph_def
 

@@ -1,6 +1,7 @@
-"""Layers that the course's models need and stock Keras gets wrong."""
+"""Layers of the course's models that stock Keras has wrong, or slower."""
 
+from keras_port.layers.dense import Dense
 from keras_port.layers.dropout import Dropout
 from keras_port.layers.pixel_range import PixelRange
 
-__all__ = ["Dropout", "PixelRange"]
+__all__ = ["Dense", "Dropout", "PixelRange"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from keras_port.layers import Dense
 from keras_port.layers import Dropout
 from keras_port.models.image_model import SIDE
 from keras_port.models.image_model import Activation
@@ -86,9 +87,9 @@ def convolution(channels: int, *, name: str) -> keras.layers.Conv2D:
     )
 
 
-def dense(units: int, *, name: str, **kwargs: Any) -> keras.layers.Dense:
+def dense(units: int, *, name: str, **kwargs: Any) -> Dense:
     """Returns a dense layer with the course's initial weights."""
-    return keras.layers.Dense(
+    return Dense(
         units, kernel_initializer=weight_initializer(), name=name, **kwargs
     )
 

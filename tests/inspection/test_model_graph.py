@@ -451,3 +451,27 @@ def test_mixed_precision_has_the_same_names() -> None:
     assert {"fc/kernel", "fc/matmul", "scores"} <= set(names(graph))
     scores = graph.run("scores:0", {"images:0": images()})
     np.testing.assert_allclose(scores, np.full((3, 10), 0.1), rtol=1e-6)
+
+
+def test_gradients_of_ones_own_leave_no_operation(
+    graph: inspection.ModelGraph,
+) -> None:
+    # `layers.Dense` has one, and TensorFlow marks it by an `IdentityN`.
+    assert "IdentityN" not in {op.type for op in graph.operations}
+    (relu,) = [op for op in graph.operations if op.name == "fc1/relu"]
+    assert relu.inputs == ("fc1/biasadd:0",)
+
+
+def test_marked_output_of_a_function_stays() -> None:
+    @tf.custom_gradient
+    def doubled(x: tf.Tensor) -> Any:
+        return 2 * x, lambda dy: 2 * dy
+
+    spec = tf.TensorSpec((2,), tf.float32, name="x")
+    graph = inspection.graph(doubled, spec)
+    assert graph.operations[-1].type == "IdentityN"
+    twice = inspection.graph(lambda x: doubled(doubled(x)) + 1, spec)
+    assert "IdentityN" not in {op.type for op in twice.operations}
+    (total,) = [op for op in twice.operations if op.type.startswith("Add")]
+    value = twice.run(total.outputs[0], {"x:0": np.ones(2, "float32")})
+    np.testing.assert_array_equal(value, [5, 5])
