@@ -9,27 +9,26 @@ Trains the course's CNN on MNIST, batch 100, in turn by `fit`
   and, since it knows epochs only, histograms at the end;
 - state: with a snapshot each 100 steps.
 
-Prints the seconds for 100 steps as medians over the rounds, and the median of
-the ratios to plain. The time to build the graphs is left out. At the end a long
+Prints the seconds for 100 steps as medians over the rounds, and their
+ratios to plain. The time to build the graphs is left out. At the end a long
 training with everything shows how the memory grows.
 """
 
 from collections.abc import Callable
-import dataclasses
-import json
+import functools
 import pathlib
-import platform
-import statistics
+import sys
 import tempfile
 import time
 from typing import Any
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
 from absl import app
 from absl import flags
 import keras
-import numpy as np
-import tensorflow as tf
 
+from benchmarks import report
 from keras_port import callbacks
 from keras_port import datasets
 from keras_port import losses
@@ -45,11 +44,10 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "steps", 400, "Steps per measurement.", lower_bound=2 * FREQ
     )
-    flags.DEFINE_integer("rounds", 5, "Measurements of each kind.")
     flags.DEFINE_integer(
         "memory_steps", 2000, "Steps of the long training, 0 for none."
     )
-    flags.DEFINE_string("json", None, "File to write the numbers to.")
+    report.define_flags(rounds=5)
 
 
 def callbacks_by_kind(
@@ -141,26 +139,6 @@ def resident_size() -> float:
     return int(text.split()[1]) * 4096 / 2**20
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The measured seconds for 100 steps, by kind, and where."""
-
-    seconds: dict[str, list[float]]
-    memory: list[float]
-    versions: dict[str, str]
-    machine: str
-
-    def table(self) -> str:
-        """Returns medians, and ratios of rounds, as Markdown."""
-        lines = ["| kind | s for 100 steps | of plain |", "|---|---|---|"]
-        for kind, seconds in self.seconds.items():
-            ratio = statistics.median(np.divide(seconds, self.seconds["plain"]))
-            lines.append(
-                f"| {kind} | {statistics.median(seconds):.2f} | {ratio:.3f} |"
-            )
-        return "\n".join(lines)
-
-
 def measure(
     splits: datasets.Splits,
     *,
@@ -168,45 +146,48 @@ def measure(
     rounds: int,
     memory_steps: int,
     batch_size: int = BATCH_SIZE,
-) -> Report:
+) -> report.Report:
     """Measures each kind in turn, `rounds` times `steps` steps."""
     kinds = callbacks_by_kind(splits.validation)
-    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for _ in range(rounds):
-        for kind, make in kinds.items():
-            with tempfile.TemporaryDirectory() as folder:
-                more = make(pathlib.Path(folder))
-                seconds[kind].append(train(splits, more, steps, batch_size))
-    memory = Memory()
+
+    def seconds(make: Callable[[pathlib.Path], list[Any]]) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            more = make(pathlib.Path(folder))
+            return train(splits, more, steps, batch_size)
+
+    values = report.in_turn(
+        {
+            kind: functools.partial(seconds, make)
+            for kind, make in kinds.items()
+        },
+        rounds,
+    )
+    table = report.Table(
+        "Training of the CNN, batch 100",
+        "s for 100 steps",
+        values,
+        bases=("plain",),
+        digits=2,
+    )
     if memory_steps:
+        memory = Memory()
         with tempfile.TemporaryDirectory() as folder:
             more = kinds["everything"](pathlib.Path(folder))
             train(splits, [memory, *more], memory_steps, batch_size)
-    versions = {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-    }
-    return Report(seconds, memory.sizes, versions, platform.machine())
+        sizes = ", ".join(f"{size:,.0f}" for size in memory.sizes)
+        table.notes.append(f"MiB each {FREQ} steps, with everything: {sizes}")
+    return report.Report([table])
 
 
 def main(_: list[str]) -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
-    report = measure(
+    measure(
         datasets.load_mnist(),
         steps=values.steps,
         rounds=values.rounds,
         memory_steps=values.memory_steps,
-    )
-    print(report.table())
-    if report.memory:
-        sizes = ", ".join(f"{size:,.0f}" for size in report.memory)
-        print(f"MiB each {FREQ} steps, with everything: {sizes}")
-    print(", ".join(f"{k} {v}" for k, v in report.versions.items()))
-    if values.json:
-        text = json.dumps(dataclasses.asdict(report), indent=2)
-        pathlib.Path(values.json).write_text(text + "\n", "utf-8")
+    ).publish()
 
 
 if __name__ == "__main__":

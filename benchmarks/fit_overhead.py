@@ -16,27 +16,29 @@ time to build the graphs is left out everywhere.
 
 from collections.abc import Callable
 import contextlib
-import dataclasses
+import functools
 import io
-import json
 import pathlib
-import platform
-import statistics
 import sys
 import tempfile
 import time
 from typing import Any
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 
 from absl import app
 from absl import flags
 import common  # First: it sets what TensorFlow reads when it is imported.
 import keras
-import numpy as np
 import tensorflow as tf
 import train_cnn
 
+from benchmarks import report
+from benchmarks.peers import tf1_session
+from benchmarks.peers.work import Images
+from benchmarks.peers.work import Mnist
+from benchmarks.peers.work import Work
 from keras_port import datasets
 from keras_port import losses
 from keras_port import models
@@ -51,10 +53,7 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     # The first call of a training is not measured, and takes up to 10 steps.
     flags.DEFINE_integer("steps", 300, "Steps per measurement.", lower_bound=20)
-    flags.DEFINE_integer(
-        "rounds", 5, "Measurements of each kind.", lower_bound=1
-    )
-    flags.DEFINE_string("json", None, "File to write the numbers to.")
+    report.define_flags(rounds=5)
 
 
 def bare(splits: datasets.Splits) -> Measurement:
@@ -102,44 +101,11 @@ def timed(
     return measure
 
 
-def tf1(splits: datasets.Splits) -> Measurement:
+def tf1(splits: datasets.Splits, steps: int) -> Measurement:
     """Returns the course's loop in a session."""
-    v1 = tf.compat.v1
-    with tf.Graph().as_default() as graph:
-        x_ = v1.placeholder(tf.float32, [None, 784])
-        y_ = v1.placeholder(tf.float32, [None, 10])
-        keep_prob = v1.placeholder(tf.float32)
-
-        def weights(*shape: int) -> tf.Variable:
-            initial = tf.random.truncated_normal(shape, stddev=0.1)
-            return v1.Variable(initial)
-
-        h = tf.reshape(x_, [-1, 28, 28, 1])
-        for channels in ((1, 32), (32, 64)):
-            h = tf.nn.conv2d(h, weights(5, 5, *channels), 1, "SAME")
-            h = tf.nn.relu(h + v1.Variable(tf.zeros(channels[1])))
-            h = tf.nn.max_pool2d(h, 2, 2, "SAME")
-        h = tf.reshape(h, [-1, 3136])
-        h = tf.nn.relu(h @ weights(3136, 1024) + v1.Variable(tf.zeros(1024)))
-        h = tf.nn.dropout(h, rate=1 - keep_prob)
-        y = tf.nn.softmax(h @ weights(1024, 10) + v1.Variable(tf.zeros(10)))
-        # The course's sum, kept from its NaN so that the loop can go on.
-        loss = -tf.reduce_sum(y_ * tf.math.log(tf.maximum(y, 1e-30)))
-        trainer = v1.train.AdamOptimizer(1e-4).minimize(loss)
-        init = v1.global_variables_initializer()
-    session = v1.Session(graph=graph)
-    session.run(init)
-    train = splits.train[:]
-
-    def measure(count: int) -> float:
-        started = time.perf_counter()
-        for _ in range(count):
-            xs, ys = train.next_batch(BATCH_SIZE)
-            session.run(trainer, {x_: xs, y_: ys, keep_prob: 0.5})
-        return count * BATCH_SIZE / (time.perf_counter() - started)
-
-    measure(5)
-    return measure
+    data = Mnist(*(Images(split.images, split.labels) for split in splits))
+    seconds = tf1_session.make(Work(steps=steps), data)
+    return lambda count: count * BATCH_SIZE / seconds()
 
 
 def whole_training(splits: datasets.Splits) -> Measurement:
@@ -197,61 +163,35 @@ class SteadySpeed(keras.callbacks.Callback):  # type: ignore[misc]
         self.examples_per_second = steps * BATCH_SIZE / (now - self._first[1])
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The measured examples per second, by kind, and where."""
-
-    rates: dict[str, list[float]]
-    versions: dict[str, str]
-    machine: str
-
-    def table(self) -> str:
-        """Returns medians, and ratios of rounds, as Markdown."""
-        lines = [
-            "| kind | examples/s | of bare | of tf1 |",
-            "|---|---|---|---|",
-        ]
-        for kind, rates in self.rates.items():
-            ratios = [
-                statistics.median(np.divide(rates, self.rates[base]))
-                for base in ("bare", "tf1")
-            ]
-            lines.append(
-                f"| {kind} | {statistics.median(rates):,.0f} | "
-                f"{ratios[0]:.2f} | {ratios[1]:.2f} |"
-            )
-        return "\n".join(lines)
-
-
-def measure(count: int, rounds: int) -> Report:
+def measure(count: int, rounds: int) -> report.Report:
     """Measures each kind in turn, `rounds` times `count` steps."""
     splits = datasets.load_mnist()
     kinds = {
         "bare": bare(splits),
         "steps": steps(splits),
-        "tf1": tf1(splits),
+        "tf1": tf1(splits, count),
         "train_cnn": whole_training(splits),
     }
-    rates: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for _ in range(rounds):
-        for kind, measurement in kinds.items():
-            rates[kind].append(round(measurement(count), 1))
-    versions = {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-    }
-    return Report(rates, versions, platform.machine())
+    rates = report.in_turn(
+        {
+            kind: functools.partial(measurement, count)
+            for kind, measurement in kinds.items()
+        },
+        rounds,
+    )
+    table = report.Table(
+        "Training of the CNN, batch 100",
+        "examples/s",
+        rates,
+        bases=("bare", "tf1"),
+        higher_is_faster=True,
+    )
+    return report.Report([table])
 
 
 def main(_: list[str]) -> None:
     """Runs the script with the values of the flags."""
-    report = measure(flags.FLAGS.steps, flags.FLAGS.rounds)
-    print(report.table())
-    print(", ".join(f"{k} {v}" for k, v in report.versions.items()))
-    if flags.FLAGS.json:
-        text = json.dumps(dataclasses.asdict(report), indent=2)
-        pathlib.Path(flags.FLAGS.json).write_text(text + "\n", "utf-8")
+    measure(flags.FLAGS.steps, flags.FLAGS.rounds).publish()
 
 
 if __name__ == "__main__":

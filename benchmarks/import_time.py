@@ -6,19 +6,21 @@ first is left out: it fills the disk's cache.
 """
 
 from collections.abc import Mapping
-import dataclasses
-import json
+import functools
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
 from absl import app
 from absl import flags
 
-ROOT = pathlib.Path(__file__).parents[1]
+from benchmarks import report
+
+ROOT = report.ROOT
 STATEMENTS = {
     "keras": "import keras",
     "keras_port": "import keras, keras_port",
@@ -29,12 +31,6 @@ started = time.perf_counter()
 {statement}
 print(1000 * (time.perf_counter() - started))
 """
-
-
-def define_flags() -> None:
-    """Defines the flags of this script."""
-    flags.DEFINE_integer("rounds", 5, "Imports of each kind.", lower_bound=1)
-    flags.DEFINE_string("json", None, "File to write the numbers to.")
 
 
 def milliseconds(statement: str) -> float:
@@ -52,53 +48,37 @@ def milliseconds(statement: str) -> float:
     return float(ended.stdout.splitlines()[-1])
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """The measured milliseconds, by kind, the one to compare with first."""
-
-    times: dict[str, list[float]]
-    versions: dict[str, str]
-
-    @property
-    def difference(self) -> float:
-        """Median of what the last kind takes more than the first."""
-        first, *_, last = self.times.values()
-        pairs = zip(first, last, strict=True)
-        return statistics.median(more - base for base, more in pairs)
-
-    def table(self) -> str:
-        """Returns the medians as Markdown."""
-        lines = ["| import | ms | fastest |", "|---|---|---|"]
-        for kind, times in self.times.items():
-            lines.append(
-                f"| {kind} | {statistics.median(times):,.0f} | "
-                f"{min(times):,.0f} |"
-            )
-        lines.append(f"| difference | {self.difference:,.0f} | |")
-        return "\n".join(lines)
+def difference(times: Mapping[str, list[float]]) -> float:
+    """Returns the median of what the last kind takes more than the first."""
+    first, *_, last = times.values()
+    pairs = zip(first, last, strict=True)
+    return statistics.median(more - base for base, more in pairs)
 
 
-def measure(rounds: int, statements: Mapping[str, str] = STATEMENTS) -> Report:
+def measure(
+    rounds: int, statements: Mapping[str, str] = STATEMENTS
+) -> report.Report:
     """Measures each statement in turn, `rounds` times."""
-    times: dict[str, list[float]] = {kind: [] for kind in statements}
-    for number in range(rounds + 1):
-        for kind, statement in statements.items():
-            time = milliseconds(statement)
-            if number:
-                times[kind].append(round(time, 1))
-    return Report(times, {"python": platform.python_version()})
+    times = report.in_turn(
+        {
+            kind: functools.partial(milliseconds, statement)
+            for kind, statement in statements.items()
+        },
+        rounds,
+        warm_up=1,
+    )
+    table = report.Table("Import in a new process", "ms", times)
+    table.notes.append(
+        f"Median of the differences: {difference(times):,.0f} ms."
+    )
+    return report.Report([table])
 
 
 def main(_: list[str]) -> None:
     """Runs the script with the values of the flags."""
-    report = measure(flags.FLAGS.rounds)
-    print(report.table())
-    print(", ".join(f"{k} {v}" for k, v in report.versions.items()))
-    if flags.FLAGS.json:
-        text = json.dumps(dataclasses.asdict(report), indent=2)
-        pathlib.Path(flags.FLAGS.json).write_text(text + "\n", "utf-8")
+    measure(flags.FLAGS.rounds).publish()
 
 
 if __name__ == "__main__":
-    define_flags()
+    report.define_flags(rounds=5)
     app.run(main)

@@ -11,24 +11,18 @@ QUICK = {"base": "pass", "more": "import time; time.sleep(0.2)"}
 
 
 def test_each_statement_is_timed_in_processes_of_its_own() -> None:
-    report = import_time.measure(2, QUICK)
-    assert {kind: len(times) for kind, times in report.times.items()} == {
+    [table] = import_time.measure(2, QUICK).tables
+    assert {kind: len(times) for kind, times in table.values.items()} == {
         "base": 2,
         "more": 2,
     }
-    assert report.difference >= 150
-    assert report.table().splitlines()[-1].startswith("| difference | ")
+    assert import_time.difference(table.values) >= 150
+    assert table.notes[0].startswith("Median of the differences: ")
 
 
 def test_the_difference_is_the_median_of_the_rounds() -> None:
     times = {"keras": [100.0, 900.0, 110.0], "keras_port": [130.0, 950, 150.0]}
-    report = import_time.Report(times, {})
-    assert report.difference == 40
-    assert report.table().splitlines()[2:] == [
-        "| keras | 110 | 100 |",
-        "| keras_port | 150 | 130 |",
-        "| difference | 40 | |",
-    ]
+    assert import_time.difference(times) == 40
 
 
 def test_the_statements_differ_in_the_package_alone() -> None:

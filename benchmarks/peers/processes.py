@@ -1,0 +1,207 @@
+"""Peers as processes that stay alive, so that turns do not pay for imports."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+from absl import flags
+
+from benchmarks.peers.work import Work
+
+ROOT = pathlib.Path(__file__).parents[2]
+WORKER = pathlib.Path(__file__).with_name("worker.py")
+# The environments that `setup_peers.py` makes, by the name of their flag.
+ENVIRONMENTS = ("pytorch", "jax")
+FOLDER = ROOT / "build" / "peers"
+SETUP = "python benchmarks/setup_peers.py"
+
+
+class MissingPeerError(Exception):
+    """A peer that cannot run here; the message says why in one line."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Where the code of a peer is.
+
+    Args:
+        function: `module:function` in `benchmarks/peers`, which takes a `Work`
+            and the images and returns a measurement.
+        environment: One of `ENVIRONMENTS`, or None for this process' own.
+    """
+
+    function: str
+    environment: str | None = None
+
+
+def define_flags() -> None:
+    """Defines where the environments of the peers are."""
+    for name in ENVIRONMENTS:
+        flags.DEFINE_string(
+            f"{name}_python",
+            None,
+            f"Python of an environment with {name}. Without it: the one that "
+            f"`{SETUP}` makes.",
+        )
+
+
+def python_of(environment: str | None) -> str:
+    """Returns the Python of an environment.
+
+    Raises:
+        MissingPeerError: If there is none.
+    """
+    if environment is None:
+        return sys.executable
+    given = getattr(flags.FLAGS, f"{environment}_python", None)
+    path = pathlib.Path(given or FOLDER / environment / "bin" / "python")
+    if not path.exists():
+        raise MissingPeerError(
+            f"there is no {environment}; `{SETUP}` installs it"
+        )
+    return str(path)
+
+
+class Peer:
+    """A process that measures one kind, again and again.
+
+    Args:
+        kind: Where its code is.
+
+    Attributes:
+        versions: Of what it has imported; known once it has been asked.
+        pid: Number of the process.
+
+    Raises:
+        MissingPeerError: If its environment is not there. From the other
+            methods: if the process has ended with an error.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        python = python_of(kind.environment)
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (kept open)
+        self._process = subprocess.Popen(
+            [python, str(WORKER), kind.function],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=os.environ
+            | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        self.pid = self._process.pid
+        self.versions: dict[str, str] = {}
+
+    def make(self, work: Work) -> None:
+        """Builds, and warms up, what `measure` measures."""
+        if not self.versions:
+            self.versions = self._reply()["versions"]
+        self._ask(dataclasses.asdict(work))
+
+    def measure(self) -> float:
+        """Returns the seconds of one measurement."""
+        return float(self._ask(None)["seconds"])
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def _ask(self, request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        # A process that has ended is found by its missing reply.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        return self._reply()
+
+    def _reply(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._errors.seek(0)
+            *_, last = ["it said nothing", *self._errors.read().splitlines()]
+            raise MissingPeerError(f"it ended: {last}")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+
+class Peers:
+    """All peers of a benchmark, with a note for each that is missing.
+
+    Args:
+        kinds: The kinds by name.
+
+    Attributes:
+        notes: A line for each kind that is missing, with the reason.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind]) -> None:
+        self.notes: list[str] = []
+        self.peers: dict[str, Peer] = {}
+        # All at once: they import their libraries side by side.
+        for name, kind in kinds.items():
+            with self._noting(name):
+                self.peers[name] = Peer(kind)
+
+    def make(
+        self, work: Work, names: Iterable[str] = ()
+    ) -> dict[str, Callable[[], float]]:
+        """Lets them build their work, one by one.
+
+        Args:
+            work: What each measurement is made of.
+            names: Kinds to leave out.
+
+        Returns:
+            What measures the seconds of each kind that is there.
+        """
+        ready = {}
+        for name in [name for name in self.peers if name not in set(names)]:
+            with self._noting(name):
+                self.peers[name].make(work)
+                ready[name] = self.peers[name].measure
+        return ready
+
+    def versions(self) -> dict[str, str]:
+        """Returns the versions of all that the peers have imported."""
+        found: dict[str, str] = {}
+        for peer in self.peers.values():
+            found |= {k: v for k, v in peer.versions.items() if k not in found}
+        return found
+
+    def close(self) -> None:
+        """Ends the processes."""
+        for peer in self.peers.values():
+            peer.close()
+
+    @contextlib.contextmanager
+    def _noting(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except MissingPeerError as error:
+            self.notes.append(f"Left out: {name}, since {error}.")
+            if name in self.peers:
+                self.peers.pop(name).close()
+
+
+@contextlib.contextmanager
+def running(kinds: Mapping[str, Kind]) -> Iterator[Peers]:
+    """Starts the peers, and ends them with the block."""
+    peers = Peers(kinds)
+    try:
+        yield peers
+    finally:
+        peers.close()

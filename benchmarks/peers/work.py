@@ -1,0 +1,121 @@
+"""What every peer does: a network, a precision, a batch, and the images.
+
+Needs numpy alone: the environments of the peers have no TensorFlow.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import dataclasses
+import gzip
+import pathlib
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[2]
+DATA = ROOT / "keras_port" / "datasets" / "mnist_data"
+VALIDATION = 5000
+
+# What a peer returns: measures once, in seconds.
+Measurement = Callable[[], float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What one measurement is made of.
+
+    Args:
+        model: "cnn" or "perceptron".
+        precision: "float32" or "bfloat16".
+        batch_size: Examples per step.
+        steps: Steps per measurement.
+        eval_freq: Steps between validations, where a whole job is measured.
+            Defaults to 100.
+        seed: Of whatever is drawn. Defaults to 1.
+    """
+
+    model: str = "cnn"
+    precision: str = "float32"
+    batch_size: int = 100
+    steps: int = 100
+    eval_freq: int = 100
+    seed: int = 1
+
+
+class Images(NamedTuple):
+    """Images uint8 (n, 28, 28) and their classes, uint8 (n,)."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class Mnist(NamedTuple):
+    """The three splits of the course."""
+
+    train: Images
+    validation: Images
+    test: Images
+
+
+def load_mnist(folder: pathlib.Path = DATA) -> Mnist:
+    """Reads the MNIST that ships with the package, without the package."""
+    images, labels = (
+        read_idx(folder / f"train-{kind}-ubyte.gz")
+        for kind in ("images-idx3", "labels-idx1")
+    )
+    return Mnist(
+        Images(images[VALIDATION:], labels[VALIDATION:]),
+        Images(images[:VALIDATION], labels[:VALIDATION]),
+        Images(
+            read_idx(folder / "t10k-images-idx3-ubyte.gz"),
+            read_idx(folder / "t10k-labels-idx1-ubyte.gz"),
+        ),
+    )
+
+
+def read_idx(path: pathlib.Path) -> np.ndarray:
+    """Returns the content of one IDX file of bytes."""
+    content = gzip.decompress(path.read_bytes())
+    dimensions = content[3]
+    begin = 4 + 4 * dimensions
+    shape = np.frombuffer(content[4:begin], ">u4")
+    return np.frombuffer(content[begin:], np.uint8).reshape(shape)
+
+
+def shuffled_indices(count: int, size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields the indices of full batches for ever, each epoch in a new order.
+
+    Args:
+        count: Examples in an epoch.
+        size: Examples in a batch.
+        seed: Of the orders.
+    """
+    generator = np.random.default_rng(seed)
+    left = np.empty(0, np.int64)
+    while True:
+        while len(left) < size:
+            left = np.concatenate([left, generator.permutation(count)])
+        yield left[:size]
+        left = left[size:]
+
+
+def timed(function: Callable[[], object]) -> float:
+    """Returns the seconds that a call takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def flop_per_example(model: str) -> int:
+    """Returns the floating point operations to train on one example.
+
+    A product forward, one for the gradient of the weights and one for that of
+    the input, which the first layer does not need.
+    """
+    if model == "perceptron":
+        return 2 * 2 * 784 * 10
+    conv1 = 2 * 28 * 28 * 5 * 5 * 1 * 32
+    conv2 = 2 * 14 * 14 * 5 * 5 * 32 * 64
+    dense = 2 * (3136 * 1024 + 1024 * 10)
+    return 2 * conv1 + 3 * (conv2 + dense)

@@ -1,0 +1,55 @@
+"""The process of one peer: makes a measurement, and repeats it when asked.
+
+Started as `python worker.py MODULE:FUNCTION`. Answers each line of JSON on its
+standard input by one on its standard output: a `Work` as a dictionary makes
+the measurement anew, `null` measures once.
+"""
+
+import importlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+
+from benchmarks.peers import work
+
+PACKAGES = ("keras", "tensorflow", "torch", "jax", "jaxlib", "numpy")
+
+
+def main(name: str) -> None:
+    """Answers until the standard input ends."""
+    # What the libraries print must not stand between the answers.
+    replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    module, function = name.split(":")
+    make = getattr(
+        importlib.import_module(f"benchmarks.peers.{module}"), function
+    )
+    data = work.load_mnist()
+    replies.write(json.dumps({"versions": versions()}) + "\n")
+    measure = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request is None:
+            assert measure is not None
+            replies.write(json.dumps({"seconds": measure()}) + "\n")
+        else:
+            measure = None
+            measure = make(work.Work(**request), data)
+            replies.write(json.dumps({}) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what this process has imported."""
+    return {
+        package: importlib.metadata.version(package)
+        for package in PACKAGES
+        if package in sys.modules
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,209 @@
+"""What all benchmarks share: turns, medians, a table, and where it was."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+import statistics
+import sys
+from typing import Any
+
+from absl import flags
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGES = ("keras", "numpy", "tensorflow")
+
+
+def define_flags(*, rounds: int) -> None:
+    """Defines the flags of each benchmark.
+
+    Args:
+        rounds: The default of `--rounds`.
+    """
+    flags.DEFINE_integer(
+        "rounds", rounds, "Measurements of each kind.", lower_bound=1
+    )
+    flags.DEFINE_string("json", None, "File to write every number to.")
+
+
+def in_turn(
+    kinds: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: int = 0
+) -> dict[str, list[float]]:
+    """Measures each kind once, then each kind again: A B A B.
+
+    A machine that gets slower meanwhile so slows all of them.
+
+    Args:
+        kinds: What measures each kind.
+        rounds: Measurements of each kind.
+        warm_up: Rounds before these that are not kept. Defaults to 0.
+    """
+    values: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for number in range(warm_up + rounds):
+        for kind, measurement in kinds.items():
+            value = measurement()
+            if number >= warm_up:
+                values[kind].append(value)
+    return values
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """The values of several kinds that were measured in turn.
+
+    Args:
+        title: What was measured.
+        unit: Of the values, such as "examples/s".
+        values: All values of each kind, in the order of the rounds.
+        bases: Kinds to compare each with: a column with "of" each.
+        subject: Kind that is compared with each other one, in a column that
+            says how many times as fast it is. Defaults to None, no column.
+        higher_is_faster: Whether the values are rates and not times.
+        digits: Digits behind the point. Defaults to 0.
+        notes: Lines to print below it.
+    """
+
+    title: str
+    unit: str
+    values: dict[str, list[float]]
+    bases: tuple[str, ...] = ()
+    subject: str | None = None
+    higher_is_faster: bool = False
+    digits: int = 0
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def medians(self) -> dict[str, float]:
+        """Median of each kind."""
+        return {kind: statistics.median(v) for kind, v in self.values.items()}
+
+    def ratio(self, kind: str, base: str) -> float:
+        """Returns the median of a kind as a part of that of another one."""
+        return self.medians[kind] / self.medians[base]
+
+    def times_as_fast(self, kind: str) -> float:
+        """Returns how many times as fast as `kind` the subject is."""
+        assert self.subject is not None
+        if self.higher_is_faster:
+            return self.ratio(self.subject, kind)
+        return self.ratio(kind, self.subject)
+
+    def to_markdown(self) -> str:
+        """Returns medians, extremes and ratios of medians."""
+        head = ["kind", self.unit, "lowest", "highest"]
+        head += [f"of {base}" for base in self.bases]
+        head += [f"{self.subject} is times as fast"] if self.subject else []
+        rows = [head, ["---"] * len(head)]
+        rows += [self._row(kind) for kind in self.values]
+        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+    def _row(self, kind: str) -> list[str]:
+        values = self.values[kind]
+        numbers = (self.medians[kind], min(values), max(values))
+        row = [kind, *(f"{number:,.{self.digits}f}" for number in numbers)]
+        row += [f"{self.ratio(kind, base):.3f}" for base in self.bases]
+        if self.subject:
+            row.append(f"{self.times_as_fast(kind):.2f}")
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every value, and what the table shows of them."""
+        ratios = {
+            base: {kind: self.ratio(kind, base) for kind in self.values}
+            for base in self.bases
+        }
+        content = dataclasses.asdict(self)
+        content |= {"medians": self.medians, "ratios": ratios}
+        if self.subject:
+            content["times_as_fast"] = {
+                kind: self.times_as_fast(kind) for kind in self.values
+            }
+        return content
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Tables that one command has measured, and where it was.
+
+    Args:
+        tables: What was measured.
+        versions: Of what was measured. Defaults to those of the packages of
+            this process.
+    """
+
+    tables: list[Table]
+    versions: dict[str, str] = dataclasses.field(
+        default_factory=lambda: versions()
+    )
+    machine: str = dataclasses.field(default_factory=lambda: machine())
+    date: str = dataclasses.field(default_factory=lambda: now())
+    command: str = dataclasses.field(default_factory=lambda: command())
+
+    def to_markdown(self) -> str:
+        """Returns the tables with their notes, and where it was."""
+        parts = []
+        for table in self.tables:
+            parts += [table.title, table.to_markdown(), *table.notes]
+        packages = ", ".join(f"{k} {v}" for k, v in self.versions.items())
+        parts.append(f"{packages}; {self.machine}; {self.date}")
+        return "\n\n".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns every value, and where it was."""
+        content = dataclasses.asdict(self)
+        return content | {"tables": [table.to_json() for table in self.tables]}
+
+    def publish(self) -> None:
+        """Prints the tables, and writes the file of the flag `--json`."""
+        print(self.to_markdown())
+        if flags.FLAGS.json:
+            text = json.dumps(self.to_json(), indent=2)
+            pathlib.Path(flags.FLAGS.json).write_text(text + "\n", "utf-8")
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Returns the versions of Python and of the packages that are there."""
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> str:
+    """Returns the processor, and how many of its cores may be used."""
+    name = platform.machine()
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    for line in lines:
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    return f"{name}, {cores()} cores"
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def now() -> str:
+    """Returns the time in UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def command() -> str:
+    """Returns the command line, without the folders of this machine."""
+    script, *arguments = sys.argv
+    return shlex.join([pathlib.Path(script).name, *arguments])

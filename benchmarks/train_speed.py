@@ -1,0 +1,139 @@
+"""Says how many examples per second a training reaches, beside its peers.
+
+Trains the course's networks on MNIST, in turn by
+
+- keras_port: `fit` as the examples call it;
+- tf1: the course's loop in a TensorFlow 1 session, in float32 always;
+- tf_function: a bare loop of a `tf.function` over Keras' layers;
+- keras: stock `fit` on arrays;
+- keras_tuned: stock `fit` with batches by index, many steps per call and
+  without autotuning;
+- pytorch, pytorch_compiled: in the memory format that is faster;
+- jax: one compiled step;
+- limit: the operations of the steps as products of large matrices, and
+  nothing else.
+
+Each kind is a process that stays alive. The time to build graphs is left out,
+the end of `fit` is not. A peer without its environment is left out; see
+`setup_peers.py`.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import itertools
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from absl import app
+from absl import flags
+
+from benchmarks import report
+from benchmarks.peers import processes
+from benchmarks.peers.processes import Kind
+from benchmarks.peers.work import Work
+from benchmarks.peers.work import flop_per_example
+
+KINDS = {
+    "keras_port": Kind("keras_port_fit:make"),
+    "tf1": Kind("tf1_session:make"),
+    "tf_function": Kind("tf_function:make"),
+    "keras": Kind("keras_fit:make_arrays"),
+    "keras_tuned": Kind("keras_fit:make_tuned"),
+    "pytorch": Kind("pytorch_loop:make_eager", "pytorch"),
+    "pytorch_compiled": Kind("pytorch_loop:make_compiled", "pytorch"),
+    "jax": Kind("jax_loop:make", "jax"),
+    "limit": Kind("matrix_product:make"),
+}
+# So many steps of the perceptron take as long as one of the CNN.
+PERCEPTRON_STEPS = 50
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    report.define_flags(rounds=3)
+    processes.define_flags()
+    flags.DEFINE_multi_enum(
+        "model", ["cnn"], ["cnn", "perceptron"], "Networks to train."
+    )
+    flags.DEFINE_multi_enum(
+        "precision", ["float32"], ["float32", "bfloat16"], "Of the products."
+    )
+    flags.DEFINE_multi_integer("batch_size", [100], "Examples per step.")
+    flags.DEFINE_integer(
+        "steps",
+        100,
+        "Steps of 100 per measurement of the CNN; the perceptron does "
+        f"{PERCEPTRON_STEPS} times as many, and larger batches fewer.",
+        lower_bound=1,
+    )
+    flags.DEFINE_multi_enum("kind", list(KINDS), list(KINDS), "What to train.")
+
+
+def works(
+    models: Sequence[str],
+    precisions: Sequence[str],
+    batch_sizes: Sequence[int],
+    steps: int,
+) -> list[Work]:
+    """Returns what to measure, each about as long as the others."""
+    found = []
+    for model, precision, size in itertools.product(
+        models, precisions, batch_sizes
+    ):
+        many = steps * (PERCEPTRON_STEPS if model == "perceptron" else 1)
+        found.append(Work(model, precision, size, max(1, many * 100 // size)))
+    return found
+
+
+def measure(
+    works: Sequence[Work], rounds: int, kinds: Mapping[str, Kind]
+) -> report.Report:
+    """Measures the kinds in turn for each work."""
+    with processes.running(kinds) as peers:
+        tables = [table(peers, work, rounds) for work in works]
+        for each in tables:
+            each.notes.extend(peers.notes)
+        return report.Report(tables, report.versions(()) | peers.versions())
+
+
+def table(peers: processes.Peers, work: Work, rounds: int) -> report.Table:
+    """Measures the examples per second of each kind."""
+    # The perceptron's products are too small for the limit to mean anything.
+    ready = peers.make(work, () if work.model == "cnn" else ("limit",))
+    seconds = report.in_turn(ready, rounds, warm_up=1)
+    examples = work.steps * work.batch_size
+    rates = {
+        kind: [examples / value for value in values]
+        for kind, values in seconds.items()
+    }
+    found = report.Table(
+        f"{work.model}, {work.precision}, batch {work.batch_size}",
+        "examples/s",
+        rates,
+        subject="keras_port" if "keras_port" in rates else None,
+        higher_is_faster=True,
+    )
+    if "limit" in rates:
+        speed = found.medians["limit"] * flop_per_example(work.model) / 1e9
+        found.notes.append(
+            f"Matrix products reach {speed:,.0f} GFLOP/s; a training example "
+            f"takes {flop_per_example(work.model) / 1e6:.1f} MFLOP."
+        )
+    return found
+
+
+def main(_: list[str]) -> None:
+    """Runs the script with the values of the flags."""
+    values = flags.FLAGS
+    measure(
+        works(values.model, values.precision, values.batch_size, values.steps),
+        values.rounds,
+        {kind: KINDS[kind] for kind in values.kind},
+    ).publish()
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)
