@@ -1,0 +1,92 @@
+"""Says how fast the batches alone are, without any training.
+
+Draws batches of 100 images of MNIST as floats, in a new order each epoch, in
+turn by
+
+- keras_port: `shuffled_batches`;
+- next_batch: `ImageSplit.next_batch`, the loop of TensorFlow 1;
+- tf_data: `tf.data` by `shuffle` and `batch` from floats in memory.
+
+`--copies=10` makes the data ten times as large, from the same images.
+"""
+
+from collections.abc import Callable
+import functools
+import itertools
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from absl import app
+from absl import flags
+import numpy as np
+
+from benchmarks import report
+from benchmarks.peers import keras_fit
+from benchmarks.peers import work as peers_work
+from benchmarks.peers.work import Images
+from benchmarks.peers.work import timed
+from keras_port import datasets
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    report.define_flags(rounds=5)
+    flags.DEFINE_integer("batch_size", 100, "Examples.", lower_bound=1)
+    flags.DEFINE_integer("steps", 2000, "Batches per measurement.")
+    flags.DEFINE_integer("copies", 1, "Of the 55,000 images.", lower_bound=1)
+
+
+def drawers(images: Images, size: int) -> dict[str, Callable[[], object]]:
+    """Returns what draws one batch, by kind."""
+    split = datasets.ImageSplit(*images)
+    ours = iter(datasets.shuffled_batches(split, size, seed=1))
+    stock = iter(keras_fit.shuffle_batches(images, size))
+    return {
+        "keras_port": functools.partial(next, ours),
+        "next_batch": functools.partial(split.next_batch, size),
+        "tf_data": functools.partial(next, stock),
+    }
+
+
+def measure(
+    images: Images, size: int, *, steps: int, rounds: int
+) -> report.Report:
+    """Measures the kinds in turn."""
+
+    def seconds(draw: Callable[[], object]) -> float:
+        def loop() -> None:
+            for _ in itertools.repeat(None, steps):
+                draw()
+
+        return timed(loop)
+
+    kinds = {
+        kind: functools.partial(seconds, draw)
+        for kind, draw in drawers(images, size).items()
+    }
+    values = report.in_turn(kinds, rounds, warm_up=1)
+    table = report.Table(
+        f"Batches of {size:,} from {len(images.labels):,} images",
+        "examples/s",
+        {k: [steps * size / s for s in times] for k, times in values.items()},
+        subject="keras_port",
+        higher_is_faster=True,
+    )
+    return report.Report([table])
+
+
+def main(_: list[str]) -> None:
+    """Runs the script with the values of the flags."""
+    values = flags.FLAGS
+    train = peers_work.load_mnist().train
+    images = Images(*(np.concatenate([part] * values.copies) for part in train))
+    measure(
+        images, values.batch_size, steps=values.steps, rounds=values.rounds
+    ).publish()
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

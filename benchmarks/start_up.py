@@ -1,0 +1,74 @@
+"""Says how long it takes from a command to the end of its first step.
+
+Each kind is a new process that ends with the first step of training the CNN:
+
+- tensorflow: imports TensorFlow alone, and runs one bare traced step;
+- keras: the first step of stock Keras' `fit`, with its data;
+- keras_port: the first call of what `examples/train_cnn.py` does, which is
+  several steps, with its data and all its callbacks.
+
+One round before the first is left out: it fills the disk's cache.
+"""
+
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+
+from absl import app
+from absl import flags
+
+from benchmarks import report
+from benchmarks.peers import first_step
+from benchmarks.peers.work import timed
+
+
+def seconds(kind: str) -> float:
+    """Returns the seconds of a kind, in a process of its own."""
+    # The process leaves its folder behind, since it ends at once.
+    with tempfile.TemporaryDirectory() as folder:
+        variables = {
+            "KERAS_BACKEND": "tensorflow",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "TMPDIR": folder,
+        }
+        run = functools.partial(
+            subprocess.run,
+            [sys.executable, first_step.__file__, kind],
+            env=os.environ | variables,
+            check=True,
+        )
+        return timed(run)
+
+
+def measure(rounds: int) -> report.Report:
+    """Measures the kinds in turn."""
+    kinds = {
+        kind: functools.partial(seconds, kind) for kind in first_step.KINDS
+    }
+    values = report.in_turn(kinds, rounds, warm_up=1)
+    return report.Report(
+        [
+            report.Table(
+                "From the command to the first step",
+                "s",
+                values,
+                bases=("tensorflow",),
+                digits=2,
+            )
+        ]
+    )
+
+
+def main(_: list[str]) -> None:
+    """Runs the script with the values of the flags."""
+    measure(flags.FLAGS.rounds).publish()
+
+
+if __name__ == "__main__":
+    report.define_flags(rounds=5)
+    app.run(main)

@@ -1,0 +1,28 @@
+"""The benchmark of the memory reads it from outside of the process."""
+
+import os
+import time
+
+from benchmarks import memory
+from benchmarks.peers.processes import Kind
+from benchmarks.peers.work import Work
+
+
+def test_growth_leaves_the_start_out() -> None:
+    assert memory.growth([0, 50, *[100] * 6, 107, 109]) == 8
+    assert memory.growth([1, 2, 3, 4]) == 0
+
+
+def test_the_memory_of_a_process_is_read_while_it_works() -> None:
+    with memory.sampled(os.getpid(), 0.01) as sizes:
+        time.sleep(0.2)
+    assert sizes
+    assert 50 < max(sizes) <= memory.memory_of(os.getpid(), "VmHWM")
+
+
+def test_each_kind_is_a_new_process(quick: Kind) -> None:
+    report = memory.measure(Work(steps=2), 2, {"keras_port": quick})
+    peak, growth = report.tables
+    assert all(size > 10 for size in peak.values["keras_port"])
+    assert len(growth.values["keras_port"]) == 2
+    assert "numpy" in report.versions
