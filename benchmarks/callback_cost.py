@@ -16,6 +16,7 @@ training with everything shows how the memory grows.
 
 from collections.abc import Callable
 import functools
+import os
 import pathlib
 import sys
 import tempfile
@@ -23,6 +24,7 @@ import time
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app
 from absl import flags

@@ -9,10 +9,12 @@ Evaluates the course's CNN on 5,000 images, in turn by
 """
 
 from collections.abc import Callable
+import os
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from absl import app
 from absl import flags

@@ -96,7 +96,7 @@ def measure(
                 grown[name].append(growth(sizes))
                 versions |= peer.versions
     title = f"{work.steps:,} steps: "
-    bases = tuple(kind for kind in ("keras",) if kind in kinds)
+    bases = tuple(kind for kind in ("keras", "keras_tuned") if kind in kinds)
     tables = [
         report.Table(f"{title}peak of memory", "MiB", peaks, bases=bases),
         report.Table(f"{title}growth", "MiB", grown),

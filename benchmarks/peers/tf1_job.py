@@ -137,6 +137,7 @@ def point(name: str, value: float) -> Any:
 def main(_: list[str]) -> None:
     """Trains once, and writes what it has given."""
     values = flags.FLAGS
+    v1.logging.set_verbosity(v1.logging.ERROR)
     folder = pathlib.Path(values.workdir)
     outcome = train(
         Work(steps=values.max_steps, seed=values.seed),
