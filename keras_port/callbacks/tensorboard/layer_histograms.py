@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_port.callbacks.tensorboard.histogram import write_histogram
 from keras_port.callbacks.tensorboard.layer_calls import observed_calls
 from keras_port.callbacks.tensorboard.layers import trainable_weights
 from keras_port.callbacks.tensorboard.layers import weight_layers
@@ -35,25 +36,28 @@ class LayerHistograms:
         self.model = model
         self.writer = writer
         self.batch = batch
-        self._measure = tf.function(self._gradients_and_activations)
+        # In one function the histograms are counted side by side.
+        self._write = tf.function(self._write_all, autograph=False)
 
     def write(self, step: int) -> None:
         """Writes the histograms of the model as it is now."""
+        # With several outputs `compute_loss` keeps a mean of each.
+        with kept_metrics(self.model):
+            self._write(tf.constant(step, tf.int64), self.batch)
+
+    def _write_all(self, step: tf.Tensor, batch: Any) -> None:
         values: dict[str, Any] = dict(trainable_weights(self.model))
-        names = list(values)
-        if self.batch is not None:
-            # With several outputs `compute_loss` keeps a mean of each.
-            with kept_metrics(self.model):
-                gradients, activations = self._measure(*self.batch)
+        if batch is not None:
+            gradients, activations = self._gradients_and_activations(*batch)
             values |= {
                 f"{name}_gradient": gradient
-                for name, gradient in zip(names, gradients, strict=True)
+                for name, gradient in zip(values, gradients, strict=True)
                 if gradient is not None
             }
             values |= activations
-        with self.writer.as_default(step=step):
+        with self.writer.as_default():
             for name, value in sorted(values.items()):
-                tf.summary.histogram(name, tf.convert_to_tensor(value))
+                write_histogram(name, tf.convert_to_tensor(value), step)
 
     def _gradients_and_activations(
         self, x: Any, y: Any
