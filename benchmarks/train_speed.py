@@ -115,6 +115,8 @@ def table(peers: processes.Peers, work: Work, rounds: int) -> report.Table:
         subject="keras_port" if "keras_port" in rates else None,
         higher_is_faster=True,
     )
+    if "tf1" in rates and work.precision != "float32":
+        found.notes.append("tf1 is in float32.")
     if "limit" in rates:
         speed = found.medians["limit"] * flop_per_example(work.model) / 1e9
         found.notes.append(

@@ -65,12 +65,22 @@ def test_the_table_says_examples_per_second_and_the_limit() -> None:
         def __init__(self) -> None: ...
 
         def make(self, work: Work, names: object = ()) -> dict[str, object]:
-            return {"keras_port": lambda: 2.0, "limit": lambda: 1.0}
+            return {
+                "keras_port": lambda: 2.0,
+                "tf1": lambda: 4.0,
+                "limit": lambda: 1.0,
+            }
 
     table = train_speed.table(Made(), Work(steps=10), rounds=1)
-    assert table.medians == {"keras_port": 500, "limit": 1000}
+    assert table.medians == {"keras_port": 500, "tf1": 250, "limit": 1000}
     assert table.times_as_fast("limit") == 0.5
-    assert "reach 82 GFLOP/s; a training example takes 82.0" in table.notes[0]
+    [note] = table.notes
+    assert "reach 82 GFLOP/s; a training example takes 82.0" in note
+    work = Work(precision="bfloat16", steps=10)
+    assert train_speed.table(Made(), work, rounds=1).notes == [
+        "tf1 is in float32.",
+        note,
+    ]
 
 
 def test_works_take_about_the_same_time() -> None:
