@@ -14,7 +14,7 @@ from benchmarks.peers.work import timed
 
 FORMATS = (torch.contiguous_format, torch.channels_last)
 # Steps that decide on the format, after as many of warm-up.
-TRIED = 5
+TRIED = 3
 
 
 class Cnn(nn.Module):
