@@ -22,8 +22,9 @@ class RunningMeans:
 
     def end_epoch(self) -> None:
         """Keeps what the end of the epoch, or an evaluation, takes away."""
-        self._waiting = self._since_last()
-        self._before = self._means()
+        now = self._means()
+        self._waiting = self._since_last(now)
+        self._before = now
 
     def begin_epoch(self) -> None:
         """Goes on with means that begin anew."""
@@ -49,8 +50,9 @@ class RunningMeans:
 
         What is no mean, such as an AUC, stands for the epoch so far.
         """
-        sums = self._since_last()
-        self._before = self._means()
+        now = self._means()
+        sums = self._since_last(now)
+        self._before = now
         self._waiting = {}
         values = {name: total / count for name, (total, count) in sums.items()}
         metrics = list(flat(self.model.metrics))
@@ -60,10 +62,12 @@ class RunningMeans:
                 values[name] = float(results[name])
         return values
 
-    def _since_last(self) -> dict[str, tuple[float, float]]:
+    def _since_last(
+        self, now: dict[str, tuple[float, float]]
+    ) -> dict[str, tuple[float, float]]:
         """Returns totals and counts since the last point, where any came."""
         sums = {}
-        for name, (total, count) in self._means().items():
+        for name, (total, count) in now.items():
             old_total, old_count = self._before.get(name, (0.0, 0.0))
             more_total, more_count = self._waiting.get(name, (0.0, 0.0))
             if count < old_count:  # Somebody has reset the metrics.
@@ -80,7 +84,10 @@ class RunningMeans:
         metrics = list(flat(self.model.metrics))
         names = names_of_means(metrics)
         return {
-            metric.name: (float(metric.total), float(metric.count))
+            metric.name: (
+                float(metric.total.numpy()),
+                float(metric.count.numpy()),
+            )
             for metric in metrics
             if metric.name in names
         }

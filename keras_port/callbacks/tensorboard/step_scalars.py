@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 from typing import Any
 
 import keras
@@ -46,13 +47,15 @@ class StepScalars:
         if self._step_log is not None:
             self._step_log.norm_freq.assign(update_freq)
         self._means = RunningMeans(model)
-        self._step = self._written = int(model.optimizer.iterations)
+        self._step = self._written = int(model.optimizer.iterations.numpy())
         # Step and time of the newest speed; the first call builds the graph
         # and says nothing of it.
         self._measured_from: tuple[int, float] | None = None
         self._examples = 0.0
         self._learning_rate = 0.0
-        self._write_rows = tf.function(self._write, reduce_retracing=True)
+        # Steps and values of each metric that are still to be written.
+        self._points: dict[str, list[tuple[int, float]]] = {}
+        self._curves: dict[str, Any] = {}
 
     def before_step(self) -> None:
         """Takes note of the rate that the next update will use."""
@@ -67,16 +70,17 @@ class StepScalars:
         if self._measured_from is None and step > self._written:
             self._measured_from = (step, self.clock())
             self._look_for_rows()
-        if due:
+        if due and self._step_log is not None:
             means = self._means.since_last()
-            if self._step_log is not None:
-                means.pop("loss", None)
-            self._write_values(step, means)
-        if self._step_log is None:
-            if due:
-                rate = {"learning_rate": self._learning_rate}
-                self._write_values(step, rate | self._speed())
-        elif step - self._written >= self._step_log.size // 4:
+            means.pop("loss", None)
+            for name, value in means.items():
+                self._points.setdefault(name, []).append((step, value))
+        elif due:
+            rate = {"learning_rate": self._learning_rate}
+            values = self._means.since_last() | rate | self._speed()
+            self._write_values(step, values)
+        log = self._step_log
+        if log is not None and step - self._written >= log.size // 4:
             # Read in one go, long before it is written over.
             self.flush()
 
@@ -103,13 +107,13 @@ class StepScalars:
         values = self._step_log.read(self._written, self._step)
         self._written = self._step
         wanted = values.step % self.update_freq == 0
-        if wanted.any():
-            self._write_rows(
-                tf.constant(values.step[wanted]),
-                tf.constant(values.loss[wanted]),
-                tf.constant(values.learning_rate[wanted]),
-                tf.constant(values.gradient_norm[wanted]),
-            )
+        for name in ("loss", "learning_rate", "gradient_norm"):
+            of_steps = getattr(values, name)[wanted]
+            self._write_curve(name, values.step[wanted], of_steps)
+        for name, points in self._points.items():
+            steps, of_steps = zip(*points, strict=True)
+            self._write_curve(name, steps, of_steps)
+        self._points = {}
         self._write_values(self._step, self._speed(values))
 
     def close(self) -> None:
@@ -149,24 +153,37 @@ class StepScalars:
             for name, value in values.items():
                 tf.summary.scalar(self._tag(name), value)
 
-    # As a graph, one call writes many points.
-    def _write(
-        self,
-        steps: tf.Tensor,
-        losses: tf.Tensor,
-        rates: tf.Tensor,
-        norms: tf.Tensor,
-    ) -> None:
-        with self.writer.as_default():
-            for at in tf.range(tf.size(steps)):
-                # The loop's scope would stand before the tags.
-                with tf.name_scope("/"):
-                    step = steps[at]
-                    tf.summary.scalar(self._tag("loss"), losses[at], step)
-                    rate = self._tag("learning_rate")
-                    tf.summary.scalar(rate, rates[at], step)
-                    norm = self._tag("gradient_norm")
-                    tf.summary.scalar(norm, norms[at], step)
+    def _write_curve(self, name: str, steps: Any, values: Any) -> None:
+        if name not in self._curves:
+            # As a graph, one call writes many points.
+            self._curves[name] = tf.function(
+                functools.partial(write_points, self.writer, self._tag(name)),
+                input_signature=[
+                    tf.TensorSpec([None], tf.int64),
+                    tf.TensorSpec([None], tf.float64),
+                ],
+                autograph=False,
+            )
+        self._curves[name](
+            tf.constant(steps, tf.int64), tf.constant(values, tf.float64)
+        )
 
     def _tag(self, name: str) -> str:
         return self.tags.get(name, name)
+
+
+def write_points(
+    writer: tf.summary.SummaryWriter,
+    tag: str,
+    steps: tf.Tensor,
+    values: tf.Tensor,
+) -> None:
+    """Writes the points of a curve, in a loop of the graph."""
+
+    def write(at: tf.Tensor) -> tf.Tensor:
+        # The loop's scope would stand before the tag.
+        with writer.as_default(), tf.name_scope("/"):
+            tf.summary.scalar(tag, values[at], steps[at])
+        return at + 1
+
+    tf.while_loop(lambda at: at < tf.size(steps), write, [tf.constant(0)])
