@@ -111,7 +111,9 @@ def flop_per_example(model: str) -> int:
     """Returns the floating point operations to train on one example.
 
     A product forward, one for the gradient of the weights and one for that of
-    the input, which the first layer does not need.
+    the input, which the first layer does not need. Products with the zeros
+    around the images count; a convolution that leaves them out needs 72 and not
+    82 million for the CNN.
     """
     if model == "perceptron":
         return 2 * 2 * 784 * 10
