@@ -346,7 +346,7 @@ def train_by_step(
     )
     seconds = time.perf_counter() - started
     results = Results(
-        steps=int(model.optimizer.iterations),
+        steps=int(model.optimizer.iterations.numpy()),
         best_step=stopping.best_step or 0,
         validation_accuracy=accuracy(model, splits.validation),
         test_accuracy=accuracy(model, splits.test),
@@ -402,7 +402,7 @@ class Speed(keras.callbacks.Callback):  # type: ignore[misc]
                 self.examples_per_second = examples / (seconds - self._first[1])
 
     def _now(self) -> tuple[int, float]:
-        return int(self.model.optimizer.iterations), time.perf_counter()
+        return int(self.model.optimizer.iterations.numpy()), time.perf_counter()
 
 
 def steps_per_call(*distances: int) -> int:

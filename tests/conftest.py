@@ -11,10 +11,19 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import keras
 import pytest
+import tensorflow as tf
 
 from keras_port import datasets
 
 SEED = 20_260_101
+# The CPU stands for so many devices in the tests of `distribution`. It must be
+# divided before TensorFlow uses it; the others see the first device only.
+DEVICES = 4
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * DEVICES,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

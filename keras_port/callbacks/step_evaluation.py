@@ -148,7 +148,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         self._last_step = self._step()
 
     def _step(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def _write_history(self) -> None:
         # Whole lists, because `History` adds the logs of an epoch's end.

@@ -151,7 +151,7 @@ class StepProgress(EvaluationListener):
         return (self._origin or 0) + steps * epochs if steps else None
 
     def _step(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
     def _out(self) -> TextIO:
         # Asked for each time: a test or a notebook exchanges `sys.stdout`.

@@ -262,7 +262,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         )
 
     def _step(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
 
 def check_participant(callback: keras.callbacks.Callback) -> None:

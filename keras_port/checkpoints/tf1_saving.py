@@ -87,7 +87,7 @@ def save_tf1_checkpoint(
     extra: dict[str, np.ndarray] = {}
     step = None
     if optimizer and has_optimizer(model):
-        step = int(model.optimizer.iterations)
+        step = int(model.optimizer.iterations.numpy())
         state = optimizer_state(model, found)
         extra = {name: value for name, (_, value) in state.items()}
         variables += [(source, name) for name, (source, _) in state.items()]
@@ -123,7 +123,7 @@ def optimizer_state(
                 # TensorFlow 1 keeps a slot that this optimizer does without.
                 zeros = np.zeros(tuple(variable.shape), variable.dtype)
                 state[name] = "zeros", zeros
-    step = int(optimizer.iterations)
+    step = int(optimizer.iterations.numpy())
     counter = optimizer.iterations.path
     for beta, key in zip(
         layout.betas or (), ("beta1_power", "beta2_power"), strict=False

@@ -171,6 +171,12 @@ class OperationNames:
             wanted = child.layer.name or _model_name(child.layer.layer)
             name = scopes.give(wanted, reserved=reserved)
             self._assign(child, joined(path, name), names)
+        # TensorFlow itself never appends a 0: these numbers are somebody's.
+        numbered = {
+            split_number(child.segment.lower())[0]
+            for child in others
+            if child.segment.endswith("_0")
+        }
         # An operation keeps its number, since a name given by hand may end in
         # one; a scope without one gets the first that is free.
         for child in sorted(others, key=_order):
@@ -181,7 +187,7 @@ class OperationNames:
                 names[child.operation] = joined(path, name)
             else:
                 base = split_number(wanted)[0] if self._model else wanted
-                name = scopes.give(base)
+                name = scopes.give(wanted if base in numbered else base)
             self._assign(child, joined(path, name), names)
 
 

@@ -3,6 +3,12 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
+
+from keras_port._shares import Share
+from keras_port._shares import current_share
+from keras_port._shares import replica_context
+from keras_port._shares import share_of_replica
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
@@ -21,6 +27,10 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
 
     TensorFlow 1 asks for the probability to keep, Keras for the one to drop.
     One of the two must be given, by name, so that they are never mixed up.
+
+    Where several devices share a batch, each takes its rows out of the mask
+    that one device would draw for the whole batch. Stock `Dropout` draws the
+    same mask on each replica (keras#20611).
 
     Args:
         rate: Probability of dropping an input, from 0 up to, but not
@@ -64,6 +74,21 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
             # attributes, and does not look into Keras' seed generator.
             self._seed_generator_state = self.seed_generator.state.value
 
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Returns the inputs, some of them dropped in training."""
+        if training and self.rate > 0:
+            share = share_of(inputs)
+            if share is not None:
+                mask = share.draw(self, lambda: self._mask(inputs, share))
+                return inputs * share.rows_of(mask, tf.shape(inputs)[0])
+        return super().call(inputs, training=training)
+
+    def _mask(self, inputs: tf.Tensor, share: Share) -> tf.Tensor:
+        """Returns 0 or `1 / (1 - rate)` for each value of the whole batch."""
+        total = tf.cast(share.total, tf.int32)
+        shape = tf.concat([[total], tf.shape(inputs)[1:]], 0)
+        return super().call(tf.ones(shape, inputs.dtype), training=True)
+
     def save_own_variables(self, store: Any) -> None:
         """Puts the state of the random generator beside the weights."""
         super().save_own_variables(store)
@@ -75,6 +100,16 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         # A file of the stock layer holds no state: the layer keeps its own.
         if self.rate > 0 and "seed_generator_state" in store:
             self.seed_generator.state.assign(store["seed_generator_state"])
+
+
+def share_of(inputs: Any) -> Share | None:
+    """Returns which part of a batch the inputs are, `None` for all of it."""
+    share = current_share()
+    context = replica_context()
+    if share is None and context is not None:
+        # In a model that is no `GradientModel`.
+        return share_of_replica(context, tf.shape(inputs)[0])
+    return share
 
 
 def dropout_rate(*, rate: float | None, keep_prob: float | None) -> float:

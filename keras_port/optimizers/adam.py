@@ -36,8 +36,7 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
             `global_clipnorm`, `use_ema` and the like.
 
     Raises:
-        ValueError: For a decay outside [0, 1), and for a model with several
-            replicas, for which `keras.optimizers.Adam(epsilon=1e-8)` is there.
+        ValueError: For a decay outside [0, 1).
 
     Example:
 
@@ -69,21 +68,15 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         """Makes the two slots of each variable."""
         if self.built:
             return
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
-            raise ValueError(
-                "`keras_port.optimizers.Adam` updates one copy of a variable. "
-                "Under a strategy with several replicas use "
-                "`keras.optimizers.Adam(learning_rate, epsilon=1e-8)`."
-            )
         super().build(variables)
         momentums, velocities = self.add_optimizer_variables(
             variables, ["momentum", "velocity"]
         )
+        # On several devices each has a copy of a variable, and of its slots.
         slots = {
-            variable.value.ref(): pair
-            for variable, *pair in zip(
-                variables, momentums, velocities, strict=True
-            )
+            copy.ref(): pair
+            for trio in zip(variables, momentums, velocities, strict=True)
+            for copy, *pair in zip(*map(copies, trio), strict=True)
         }
         # A function, because `tf.train.Checkpoint` refuses an object with a
         # dictionary that has other keys than strings.
@@ -100,8 +93,8 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         beta_2 = tf.constant(self.beta_2, dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=momentum.value.handle,
-            v=velocity.value.handle,
+            m=momentum.handle,
+            v=velocity.handle,
             beta1_power=tf.pow(beta_1, update),
             beta2_power=tf.pow(beta_2, update),
             lr=tf.cast(learning_rate, dtype),
@@ -119,3 +112,12 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
         )
         return config
+
+
+def copies(variable: keras.Variable) -> tuple[tf.Variable, ...]:
+    """Returns the copies of a variable on the devices of this process."""
+    strategy = tf.distribute.get_strategy()
+    found: tuple[tf.Variable, ...] = strategy.experimental_local_results(
+        variable.value
+    )
+    return found

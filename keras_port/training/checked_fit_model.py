@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_port._graph_check import value_errors
 from keras_port.training.checked_labels import checked_labels
 from keras_port.training.checked_labels import integer_label_classes
+from keras_port.training.replicas import check_outside_of_scope
 
 
 class CheckedFitModel(keras.Model):  # type: ignore[misc]
@@ -24,7 +25,7 @@ class CheckedFitModel(keras.Model):  # type: ignore[misc]
         results: dict[str, Any] = super().get_metrics_result()
         if tf.executing_eagerly() and "loss" in results:
             tracker = next(m for m in self.metrics if m.name == "loss")
-            if not float(tracker.count):
+            if not float(tracker.count.numpy()):
                 del results["loss"]
         return results
 
@@ -44,6 +45,7 @@ class CheckedFitModel(keras.Model):  # type: ignore[misc]
                 arrays and `shuffled_batches` before the first step, in another
                 dataset before the step that reads it.
         """
+        check_outside_of_scope(self)
         if isinstance(x, tf.data.Dataset):
             # Keras warns that it cannot shuffle a dataset; nobody asked it to.
             kwargs.setdefault("shuffle", False)

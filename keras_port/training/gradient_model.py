@@ -1,11 +1,14 @@
 """A Keras model whose training step is computing and applying gradients."""
 
 from collections.abc import Sequence
+import dataclasses
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_port._shares import Share
+from keras_port._shares import replica_context
 from keras_port.training.checked_fit_model import CheckedFitModel
 from keras_port.training.compile_arguments import check_accumulated_once
 from keras_port.training.compile_arguments import check_accumulation
@@ -19,6 +22,17 @@ from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.loss_reduction import is_summed
 from keras_port.training.loss_scaling import unscaled
 from keras_port.training.missing_gradients import MissingGradients
+from keras_port.training.plain_variables import outside_of_strategies
+from keras_port.training.replica_gradients import part_of_loss
+from keras_port.training.replica_steps import gradients_in_loop
+from keras_port.training.replica_steps import shared_function
+from keras_port.training.replica_steps import shared_test_step
+from keras_port.training.replica_steps import shared_train_step
+from keras_port.training.replica_steps import train_step_in_loop
+from keras_port.training.replicas import check_replicas
+from keras_port.training.replicas import compile_scope
+from keras_port.training.replicas import has_replicas
+from keras_port.training.replicas import without_compiler
 from keras_port.training.step_log import StepLog
 from keras_port.training.step_record import StepRecord
 from keras_port.training.weight_update import WeightUpdate
@@ -34,6 +48,10 @@ class GradientModel(CheckedFitModel):
     between. This model has the same two steps as methods. Its `train_step`,
     and so `fit`, is made of them. It is used as `keras.Model` is: by inputs
     and outputs, or by a subclass with a `call`.
+
+    Under a strategy of `tf.distribute`, such as `distribution.mirrored()`,
+    losses, gradients and metrics are those of the whole batch, as on one
+    device, however it is shared.
 
     Args:
         *args: As for `keras.Model`: `inputs` and `outputs`, or nothing.
@@ -61,6 +79,10 @@ class GradientModel(CheckedFitModel):
     ['kernel', 'bias']
     >>> model.apply_gradients(result.pairs)
     """
+
+    # What Keras calls for each step; made by the methods below.
+    train_function: Any
+    test_function: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if are_functional_arguments(args, kwargs):
@@ -101,17 +123,25 @@ class GradientModel(CheckedFitModel):
 
         Raises:
             ValueError: For a limit that is not positive, fewer than one
-                accumulation step, or accumulation asked for twice.
+                accumulation step, or accumulation asked for twice; for a
+                model or an optimizer made outside of the scope of a strategy
+                with several replicas.
         """
         check_clipnorm(global_clipnorm)
         check_accumulation(gradient_accumulation_steps)
-        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        without_compiler(self, kwargs)
+        with compile_scope(self):
+            super().compile(optimizer=optimizer, loss=loss, **kwargs)
+            check_replicas(self)
+            if has_replicas(self):
+                # Keras builds it in `fit`, outside of the scope.
+                self._build_optimizer()
         check_accumulated_once(gradient_accumulation_steps, self.optimizer)
         self._global_clipnorm = global_clipnorm
         self._accumulation_steps = gradient_accumulation_steps
         self._gradient_observers = tuple(gradient_observers)
-        self._step_record = StepRecord()
-        self.step_log = StepLog()
+        self._step_record = outside_of_strategies(StepRecord)
+        self.step_log = outside_of_strategies(StepLog)
         self._missing_gradients = MissingGradients()
         self._weight_update = WeightUpdate(
             self._step_record,
@@ -149,7 +179,9 @@ class GradientModel(CheckedFitModel):
         Returns:
             A `GradientResult` with `loss`, `outputs` and `pairs`. Under loss
             scaling the gradients are those of the loss itself, not of the
-            scaled one.
+            scaled one. Inside `Strategy.run` loss and gradients are those of
+            the examples of all replicas together, and `outputs` the replica's
+            own.
 
         Raises:
             ValueError: If the model is not compiled.
@@ -159,11 +191,29 @@ class GradientModel(CheckedFitModel):
                 "`compute_gradients` needs a loss. Call "
                 "`model.compile(optimizer=..., loss=...)` first."
             )
+        context = replica_context()
+        if context is not None:
+            return gradients_in_loop(self, context, (x, y, sample_weight))
+        return self.share_gradients(x, y, sample_weight, None)
+
+    def share_gradients(
+        self, x: Any, y: Any, sample_weight: Any, share: Share | None
+    ) -> GradientResult:
+        """Computes one device's part of the loss, and its gradients.
+
+        Args:
+            x: The device's inputs.
+            y: Their targets.
+            sample_weight: Their weights, or `None`.
+            share: Which part of the batch they are, `None` for all of it.
+        """
         with tf.GradientTape() as tape:
             outputs = self(x, training=True)
             # Before the loss is scaled, by a variable of the optimizer.
             self._build_optimizer()
             loss = self.compute_loss(x, y, outputs, sample_weight)
+            if share is not None:
+                loss = part_of_loss(self, loss, share)
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled_loss, variables)
@@ -198,7 +248,29 @@ class GradientModel(CheckedFitModel):
             Dictionary of the metrics' running values, `loss` among them.
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        context = replica_context()
+        if context is not None:
+            return train_step_in_loop(self, context, data)
         result = self.compute_gradients(x, y, sample_weight)
+        return self.finish_step(x, y, sample_weight, result, batch_size_of(x))
+
+    def finish_step(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        result: GradientResult,
+        examples: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Applies the gradients of a batch, records it, updates the metrics.
+
+        Args:
+            x: Inputs of the batch; `None` where the devices have kept them.
+            y: Its targets.
+            sample_weight: Its weights, or `None`.
+            result: What computing its gradients has given.
+            examples: Number of examples in the batch.
+        """
         for observer in self._gradient_observers:
             observer(result.pairs)
         # What this update uses: both change when it is applied.
@@ -208,6 +280,26 @@ class GradientModel(CheckedFitModel):
         # itself, and would count a step whose batch has failed a check.
         with tf.control_dependencies([result.loss]):
             self.apply_gradients(result.pairs)
+        self.record_step(result, examples, before, learning_rate)
+        return self.update_metrics(
+            x, y, result, sample_weight, examples=examples
+        )
+
+    def record_step(
+        self,
+        result: GradientResult,
+        examples: tf.Tensor,
+        before: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> None:
+        """Leaves a step's own values for whoever looks between steps.
+
+        Args:
+            result: What computing the gradients of the batch has given.
+            examples: Number of examples in the batch.
+            before: `optimizer.iterations` before it.
+            learning_rate: The rate of its update.
+        """
         self._step_record.batch_loss.assign(tf.cast(result.loss, tf.float64))
         self._step_record.batches.assign_add(1)
         self.step_log.write(
@@ -216,9 +308,8 @@ class GradientModel(CheckedFitModel):
             loss=result.loss,
             learning_rate=learning_rate,
             gradients=[gradient for gradient, _ in result.pairs],
-            examples=batch_size_of(x),
+            examples=examples,
         )
-        return self.update_metrics(x, y, result, sample_weight)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch.
@@ -235,22 +326,81 @@ class GradientModel(CheckedFitModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs = self(x, training=False)
         loss = self.compute_loss(x, y, outputs, sample_weight, training=False)
-        if is_summed(self.loss):
-            loss /= tf.cast(batch_size_of(x), loss.dtype)
         result = GradientResult(loss=loss, outputs=outputs, pairs=[])
-        return self.update_metrics(x, y, result, sample_weight)
+        return self.finish_test(x, y, sample_weight, result, batch_size_of(x))
+
+    def finish_test(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        result: GradientResult,
+        examples: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        """Adds an evaluated batch to the metrics; arguments as above."""
+        if is_summed(self.loss):
+            loss = result.loss / tf.cast(examples, result.loss.dtype)
+            result = dataclasses.replace(result, loss=loss)
+        return self.update_metrics(
+            x, y, result, sample_weight, examples=examples
+        )
 
     def update_metrics(
-        self, x: Any, y: Any, result: GradientResult, sample_weight: Any
+        self,
+        x: Any,
+        y: Any,
+        result: GradientResult,
+        sample_weight: Any,
+        *,
+        examples: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """Adds one batch to the metrics and returns their running values."""
+        if examples is None:
+            examples = batch_size_of(x)
         for metric in self.metrics:
             if metric.name == "loss":
-                metric.update_state(result.loss, sample_weight=batch_size_of(x))
+                metric.update_state(result.loss, sample_weight=examples)
         logs: dict[str, tf.Tensor] = self.compute_metrics(
             x, y, result.outputs, sample_weight=sample_weight
         )
         return logs
+
+    @property
+    def distribute_strategy(self) -> tf.distribute.Strategy:
+        """The strategy by which Keras deals out batches.
+
+        With several replicas it is that of one device: batches stay whole
+        until the step itself, which deals them out by `replica_strategy`.
+        """
+        if has_replicas(self) and self._has_own_steps():
+            return tf.distribute.get_strategy()
+        return self.replica_strategy
+
+    @property
+    def replica_strategy(self) -> tf.distribute.Strategy:
+        """The strategy in whose scope the model was built."""
+        return super().distribute_strategy
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Makes what `fit` calls; on several replicas one of our own."""
+        if not (has_replicas(self) and self._has_own_steps()):
+            super().make_train_function(force)
+        elif force or self.train_function is None:
+            self.train_function = shared_function(self, shared_train_step)
+
+    def make_test_function(self, force: bool = False) -> None:
+        """Makes what `evaluate` calls; on several replicas one of our own."""
+        if not (has_replicas(self) and self._has_own_steps()):
+            super().make_test_function(force)
+        elif force or self.test_function is None:
+            self.test_function = shared_function(self, shared_test_step)
+
+    def _has_own_steps(self) -> bool:
+        # Steps of another kind are run on each replica, as Keras does it.
+        return (
+            type(self).train_step is GradientModel.train_step
+            and type(self).test_step is GradientModel.test_step
+        )
 
     @property
     def batch_loss(self) -> float:

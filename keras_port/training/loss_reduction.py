@@ -11,6 +11,29 @@ def is_summed(loss: Any) -> bool:
     return all(getattr(one, "reduction", None) == "sum" for one in losses)
 
 
+def check_divisible(loss: Any, sample_weight: Any) -> None:
+    """Raises `ValueError` unless a loss is made up of parts of its batch.
+
+    Args:
+        loss: As given to `compile`.
+        sample_weight: Weights of the examples, or `None`.
+    """
+    kinds = {
+        getattr(one, "reduction", "sum_over_batch_size")
+        for one in tf.nest.flatten(loss)
+    }
+    mixed = "sum" in kinds and len(kinds) > 1
+    weighted = "mean_with_sample_weight" in kinds and sample_weight is not None
+    if mixed or weighted or kinds & {None, "none"}:
+        raise ValueError(
+            "On several devices all losses must be sums over the batch "
+            '(`reduction="sum"`) or all means ("sum_over_batch_size"), so '
+            "that the parts of the devices add up to the whole. Received: "
+            f"reductions {sorted(map(str, kinds))}"
+            f"{' with `sample_weight`' if weighted else ''}"
+        )
+
+
 def batch_size_of(x: Any) -> tf.Tensor:
     """Returns the number of examples in a batch of inputs."""
     return tf.shape(tf.nest.flatten(x)[0])[0]

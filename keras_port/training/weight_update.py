@@ -1,10 +1,12 @@
 """From the gradients of a batch to changed weights."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from keras_port._shares import replica_context
 from keras_port.training.gradient_accumulator import GradientAccumulator
 from keras_port.training.loss_scaling import apply_unscaled
 from keras_port.training.loss_scaling import scales_loss
@@ -46,12 +48,40 @@ class WeightUpdate:
         variables: Sequence[keras.Variable],
     ) -> None:
         """Changes the variables, in each `accumulation_steps`-th call."""
+        context = replica_context()
+        if context is not None:
+            self._run_on_replica(context, optimizer, gradients, variables)
+            return
         if self._accumulation_steps == 1:
             self._apply(optimizer, gradients, variables)
             return
         self._accumulator_of(variables).add(
             gradients, lambda total: self._apply(optimizer, total, variables)
         )
+
+    def _run_on_replica(
+        self,
+        context: Any,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: Sequence[tf.Tensor | None],
+        variables: Sequence[keras.Variable],
+    ) -> None:
+        """Changes the variables from inside of `Strategy.run`."""
+        if self._accumulation_steps > 1:
+            raise ValueError(
+                "`gradient_accumulation_steps` works in `fit`, not in a loop "
+                "of your own with `Strategy.run`: an update may not depend on "
+                "a condition there (keras#20763)."
+            )
+        pairs = present_pairs(gradients, variables)
+        present = self._clipped([gradient for gradient, _ in pairs])
+        # Keras adds up what the replicas give, and all give the same.
+        parts = [one / context.num_replicas_in_sync for one in present]
+        moved = [variable for _, variable in pairs]
+        if scales_loss(optimizer):
+            apply_unscaled(optimizer, parts, moved)
+        else:
+            optimizer.apply(parts, moved)
 
     def variables(self, weights: Sequence[keras.Variable]) -> list[tf.Variable]:
         """Returns the gradients that wait for more batches, and their count.
@@ -83,17 +113,29 @@ class WeightUpdate:
         gradients: Sequence[tf.Tensor | None],
         variables: Sequence[keras.Variable],
     ) -> None:
-        pairs = [
-            (gradient, variable)
-            for gradient, variable in zip(gradients, variables, strict=True)
-            if gradient is not None
-        ]
-        present = [gradient for gradient, _ in pairs]
+        pairs = present_pairs(gradients, variables)
+        present = self._clipped([gradient for gradient, _ in pairs])
         moved = [variable for _, variable in pairs]
-        if self._global_clipnorm is not None:
-            present, _ = tf.clip_by_global_norm(present, self._global_clipnorm)
         if scales_loss(optimizer):
             skipped = apply_unscaled(optimizer, present, moved)
             self._record.skipped_updates.assign_add(tf.cast(skipped, tf.int64))
         else:
             optimizer.apply(present, moved)
+
+    def _clipped(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        if self._global_clipnorm is None:
+            return gradients
+        clipped: list[tf.Tensor]
+        clipped, _ = tf.clip_by_global_norm(gradients, self._global_clipnorm)
+        return clipped
+
+
+def present_pairs(
+    gradients: Sequence[tf.Tensor | None], variables: Sequence[keras.Variable]
+) -> list[tuple[tf.Tensor, keras.Variable]]:
+    """Returns the gradients that there are, with their variables."""
+    return [
+        (gradient, variable)
+        for gradient, variable in zip(gradients, variables, strict=True)
+        if gradient is not None
+    ]

@@ -5,7 +5,6 @@ import contextlib
 from pathlib import Path
 import subprocess
 import sys
-import types
 from typing import Any
 
 import keras
@@ -178,21 +177,6 @@ def test_the_sparse_gradient_of_an_embedding_counts_as_a_dense_one() -> None:
         one.apply([slices], [sparse])
         other.apply([tf.convert_to_tensor(slices)], [dense])
     np.testing.assert_array_equal(sparse, dense)
-
-
-def test_several_replicas_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    variable = keras.Variable([1.0])
-    optimizer = Adam(0.1)
-    two = types.SimpleNamespace(num_replicas_in_sync=2)
-    with monkeypatch.context() as patch:
-        patch.setattr(tf.distribute, "get_strategy", lambda: two)
-        with pytest.raises(
-            ValueError,
-            match=r"Under a strategy with several replicas use "
-            r"`keras\.optimizers\.Adam\(learning_rate, epsilon=1e-8\)`\.$",
-        ):
-            optimizer.build([variable])
-    optimizer.build([variable])
 
 
 def test_one_replica_is_welcome() -> None:

@@ -380,7 +380,7 @@ class TensorBoard(EvaluationListener):
         return run_of(str(sources[0].name)) if sources else VALIDATION
 
     def _iterations(self) -> int:
-        return int(self.model.optimizer.iterations)
+        return int(self.model.optimizer.iterations.numpy())
 
 
 def run_of(source: str) -> str:

@@ -1,0 +1,187 @@
+"""A step of `fit` or `evaluate` that several replicas share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_port._shares import Share
+from keras_port._shares import even_share
+from keras_port._shares import replica_context
+from keras_port._shares import share_of_replica
+from keras_port.training.gradient_result import GradientResult
+from keras_port.training.loss_reduction import batch_size_of
+from keras_port.training.replica_gradients import added_up
+from keras_port.training.replica_gradients import evaluation_of_part
+from keras_port.training.replica_gradients import gradients_of_part
+
+# Inputs, targets, and sample weights or `None`.
+Data = tuple[Any, Any, Any]
+Compute = Callable[[Any, Share, Data], GradientResult]
+
+
+def shared_train_step(model: Any, data: Any) -> None:
+    """Trains on a batch that several replicas share.
+
+    The replicas compute. What all have computed is dealt with once, outside
+    of them: there the update may depend on a condition, which it may not
+    inside (keras#20763), and metrics and the model's own record see the batch
+    as one device would.
+
+    Args:
+        model: A `GradientModel`.
+        data: The whole batch.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    result = shared_result(model, gradients_of_part, (x, y, sample_weight))
+    model.finish_step(x, y, sample_weight, result, batch_size_of(x))
+
+
+def shared_test_step(model: Any, data: Any) -> None:
+    """Evaluates a batch that several replicas share."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    result = shared_result(model, evaluation_of_part, (x, y, sample_weight))
+    model.finish_test(x, y, sample_weight, result, batch_size_of(x))
+
+
+def shared_result(model: Any, compute: Compute, data: Data) -> GradientResult:
+    """Lets each replica compute its share, and returns what all have.
+
+    Args:
+        model: A `GradientModel`.
+        compute: Computes on one replica.
+        data: Of the whole batch.
+    """
+    strategy = model.replica_strategy
+
+    def replica(data: Data) -> Any:
+        context = replica_context()
+        share, own = share_of_batch(context, data)
+        result = added_up(context, compute(model, share, own))
+        outputs = tf.nest.map_structure(
+            lambda one: context.all_gather(one, axis=0), result.outputs
+        )
+        return result.loss, outputs, [gradient for gradient, _ in result.pairs]
+
+    results = strategy.run(replica, (data,))
+    loss, outputs, gradients = first_of(strategy, results)
+    variables = model.trainable_variables[: len(gradients)]
+    pairs = list(zip(gradients, variables, strict=True))
+    return GradientResult(loss=loss, outputs=outputs, pairs=pairs)
+
+
+def share_of_batch(context: Any, data: Data) -> tuple[Share, Data]:
+    """Returns the share of a replica, and its rows of a batch."""
+    with tf.device("/CPU:0"):
+        share = even_share(
+            context.replica_id_in_sync_group,
+            context.num_replicas_in_sync,
+            batch_size_of(data[0]),
+        )
+    own: Data = share.of_batch(data)
+    return share, own
+
+
+def gradients_in_loop(model: Any, context: Any, data: Data) -> GradientResult:
+    """Computes gradients in a loop of one's own, whose data is dealt out."""
+    share = share_of_replica(context, batch_size_of(data[0]))
+    return added_up(context, gradients_of_part(model, share, data))
+
+
+def train_step_in_loop(
+    model: Any, context: Any, data: Any
+) -> dict[str, tf.Tensor]:
+    """Trains inside of `Strategy.run`, as a loop of one's own does.
+
+    Here every replica applies the update itself. The rest is done once.
+    """
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    variables = model.trainable_variables
+    before = tf.convert_to_tensor(model.optimizer.iterations)
+    learning_rate = tf.convert_to_tensor(model.optimizer.learning_rate)
+    result = gradients_in_loop(model, context, (x, y, sample_weight))
+    model.apply_gradients(result.pairs)
+    whole = tf.nest.map_structure(
+        lambda one: None if one is None else context.all_gather(one, axis=0),
+        (x, y, sample_weight, result.outputs),
+    )
+    gradients = [gradient for gradient, _ in result.pairs]
+
+    def record(strategy: Any, *values: Any) -> dict[str, tf.Tensor]:
+        before, rate, loss, gradients, whole = first_of(strategy, values)
+        x, y, sample_weight, outputs = whole
+        pairs = list(zip(gradients, variables, strict=True))
+        result = GradientResult(loss=loss, outputs=outputs, pairs=pairs)
+        model.record_step(result, batch_size_of(x), before, rate)
+        logs: dict[str, tf.Tensor] = model.update_metrics(
+            x, y, result, sample_weight
+        )
+        return logs
+
+    logs: dict[str, tf.Tensor] = context.merge_call(
+        record, (before, learning_rate, result.loss, gradients, whole)
+    )
+    return logs
+
+
+def first_of(strategy: Any, values: Any) -> Any:
+    """Returns the first replica's values, where all have the same."""
+    return tf.nest.map_structure(
+        lambda one: (
+            None if one is None else strategy.experimental_local_results(one)[0]
+        ),
+        values,
+    )
+
+
+def shared_function(
+    model: Any, step: Callable[[Any, Any], None]
+) -> Callable[[Any], dict[str, tf.Tensor]]:
+    """Returns what `fit` calls for each `steps_per_execution` steps.
+
+    Args:
+        model: A `GradientModel` with several replicas.
+        step: Does one step.
+    """
+
+    def run(iterator: Any) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        if model.steps_per_execution == 1:
+            step(model, iterator.get_next())
+            return tf.constant(1), model.get_metrics_result()
+
+        def one_more(done: tf.Tensor, _: tf.Tensor) -> Any:
+            batch = iterator.get_next_as_optional()
+            there = batch.has_value()
+
+            def take() -> tf.Tensor:
+                step(model, batch.get_value())
+                return done + 1
+
+            return tf.cond(there, take, lambda: done), there
+
+        done, _ = tf.while_loop(
+            lambda done, more: more & (done < model.steps_per_execution),
+            one_more,
+            [tf.constant(0), tf.constant(True)],
+            parallel_iterations=1,
+        )
+        return done, model.get_metrics_result()
+
+    graph = tf.function(run, reduce_retracing=True, autograph=False)
+    call = run if model.run_eagerly else graph
+
+    def function(iterator: Any) -> dict[str, tf.Tensor]:
+        if isinstance(iterator, tf.data.Iterator):
+            done, logs = call(iterator)
+        else:  # Batches, where Keras is told to run eagerly.
+            done = tf.constant(0)
+            for batch in iterator:
+                step(model, batch)
+                done += 1
+            logs = model.get_metrics_result()
+        if not int(done):
+            raise StopIteration
+        return logs
+
+    return function
