@@ -17,6 +17,7 @@ from keras_port.checkpoints.checkpoint_record import CheckpointRecord
 from keras_port.checkpoints.checkpoint_record import read_record
 from keras_port.checkpoints.saved_model import write_model
 from keras_port.checkpoints.writable_folder import make_writable_folder
+from keras_port.training.workers import writes_files
 
 SUFFIXES = (".keras", ".weights.h5")
 
@@ -27,7 +28,7 @@ class StepCheckpoint(EvaluationListener):
     Each file is written beside the old one and takes its place as a whole.
     It carries the value it was saved for: a training that starts again with
     the same path saves only what beats the file that is there
-    (keras#17012).
+    (keras#17012). On several machines the first of them saves.
 
     Args:
         path: File to write, ending with `.keras` (the model and its optimizer)
@@ -102,6 +103,8 @@ class StepCheckpoint(EvaluationListener):
         """Looks at the folder and at what is there, before any step."""
         super().on_train_begin(logs)
         self.best, self.best_path, self._kept = None, None, []
+        if not writes_files(self.model):
+            return
         folder = make_writable_folder(pathlib.Path(self.path).parent)
         remove_leftovers(folder, self._pattern())
         for path in sorted(folder.iterdir()):
@@ -128,7 +131,8 @@ class StepCheckpoint(EvaluationListener):
             return
         path = pathlib.Path(self.path.format(step=step, **logs))
         record = CheckpointRecord(self.monitor.name, value, step)
-        save_model(self.model, path, record)
+        if writes_files(self.model):
+            save_model(self.model, path, record)
         if better:
             self.best, self.best_path = value, path
         self._kept = [kept for kept in self._kept if kept != path] + [path]
@@ -162,6 +166,8 @@ class StepCheckpoint(EvaluationListener):
 
     def _remove_old(self) -> None:
         if self.max_to_keep is None or not placeholders(self.path):
+            return
+        if not writes_files(self.model):
             return
         for path in self._kept[: -self.max_to_keep]:
             if path != self.best_path:

@@ -8,6 +8,8 @@ from typing import Any
 from absl import logging
 import keras
 
+from keras_port.training.workers import workers_of
+
 
 class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
     """Ends the training in order when somebody asks the process to stop.
@@ -16,7 +18,8 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
     of the end, and nothing is restored or closed. With it the running step is
     finished, `fit` returns, and every callback's `on_train_end` is called. A
     second signal ends at once with `KeyboardInterrupt`. After `fit`, also one
-    that raised, signals do what they did before.
+    that raised, signals do what they did before. On several machines a signal
+    to one of them ends the training of all after the same step.
 
     Args:
         signals: Signals to listen to. Defaults to SIGINT, which is Ctrl-C,
@@ -65,8 +68,22 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Asks `fit` to end, if a signal has come."""
+        self._ask_workers()
         if self.received is not None:
             self.model.stop_training = True
+
+    def _ask_workers(self) -> None:
+        """Takes note of a signal that another machine has got."""
+        workers = workers_of(self.model)
+        if workers is None:
+            return
+        own = signal.Signals[self.received] if self.received else 0
+        number = max(int(value) for value in workers.values(own))
+        if number and self.received is None:
+            self.received = signal.Signals(number).name
+            logging.warning(
+                "%s on another worker: ending after this step.", self.received
+            )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Gives the signals back to who had them."""

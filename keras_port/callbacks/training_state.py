@@ -17,6 +17,8 @@ from keras_port.checkpoints.folder_lock import FolderLock
 from keras_port.checkpoints.snapshot import read_snapshot
 from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.checkpoints.writable_folder import make_writable_folder
+from keras_port.training.workers import workers_of
+from keras_port.training.workers import writes_files
 
 SNAPSHOT = re.compile(r"state-(?P<step>\d+)\.npz")
 
@@ -31,7 +33,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     training gives the weights of one that was never interrupted, to the bit.
 
     The training waits for the copy of these values only; the file is written
-    beside it. One training at a time has the folder.
+    beside it. One training at a time has the folder. On several machines the
+    first writes it, and all must see it.
 
     Any callback can take part: it has the two methods `get_state()`, which
     returns dictionaries and lists of plain values and arrays, and
@@ -118,11 +121,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Looks at the folder before any step."""
-        make_writable_folder(self.directory)
-        if self._lock is not None:  # A `fit` before this one has raised.
-            self._lock.release()
-        self._lock = FolderLock(self.directory)
-        remove_leftovers(self.directory, SNAPSHOT)
+        if writes_files(self.model):
+            self._take_folder()
+        self._check_workers()
         self._configuration = model_state.configuration(self.model)
         known = self.step
         self._snapshot = self._newest_snapshot()
@@ -133,6 +134,26 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 f"{self.directory} has got a snapshot of step {self.step} "
                 f"since this `TrainingState` was made at step {known}, which "
                 "the data begins at. Make both anew."
+            )
+
+    def _take_folder(self) -> None:
+        make_writable_folder(self.directory)
+        if self._lock is not None:  # A `fit` before this one has raised.
+            self._lock.release()
+        self._lock = FolderLock(self.directory)
+        remove_leftovers(self.directory, SNAPSHOT)
+
+    def _check_workers(self) -> None:
+        """Raises unless all machines go on from the same snapshot."""
+        workers = workers_of(self.model)
+        if workers is None:
+            return
+        steps = [int(step) for step in workers.values(self.step)]
+        if len(set(steps)) > 1:
+            raise ValueError(
+                f"The workers would go on from different steps, {steps}. Give "
+                f"`directory` as a folder that all of them see; this one has "
+                f"{self.directory}."
             )
 
     def on_epoch_begin(
@@ -182,6 +203,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _take(self, ended_epoch: tuple[int, dict[str, Any]] | None) -> None:
         step = self._last_step = self._step()
+        if not writes_files(self.model):
+            return
         content = {
             "step": step,
             "batches": int(getattr(self.model, "batches", step)),

@@ -9,6 +9,7 @@ from keras_port._graph_check import value_errors
 from keras_port.training.checked_labels import checked_labels
 from keras_port.training.checked_labels import integer_label_classes
 from keras_port.training.replicas import check_outside_of_scope
+from keras_port.training.workers import lost_worker_errors
 
 
 class CheckedFitModel(keras.Model):  # type: ignore[misc]
@@ -44,6 +45,7 @@ class CheckedFitModel(keras.Model):  # type: ignore[misc]
             ValueError: If an integer label is no class of the model: in
                 arrays and `shuffled_batches` before the first step, in another
                 dataset before the step that reads it.
+            RuntimeError: On several machines, if one of them is lost.
         """
         check_outside_of_scope(self)
         if isinstance(x, tf.data.Dataset):
@@ -52,5 +54,5 @@ class CheckedFitModel(keras.Model):  # type: ignore[misc]
         num_classes = integer_label_classes(self)
         if num_classes is not None:
             x = checked_labels(x, y, num_classes)
-        with value_errors():
+        with value_errors(), lost_worker_errors(self):
             return super().fit(x, y, **kwargs)

@@ -14,6 +14,7 @@ from keras_port.datasets import scale_pixels
 from keras_port.losses import check_labels
 from keras_port.training.checked_labels import are_integer_labels
 from keras_port.training.checked_labels import integer_label_classes
+from keras_port.training.workers import workers_of
 
 Batch = tuple[tf.Tensor, ...]
 
@@ -27,6 +28,9 @@ class ModelEvaluation:
     runs the model's `test_step` over the data, in large slices, in a function
     that is built once, and puts the metrics back as they were. Weights, random
     states and the position in the training data are not touched.
+
+    On several machines they share the evaluation, each with a part of the
+    slices, and all get the same results to the bit.
 
     Args:
         model: A compiled `keras.Model`.
@@ -61,7 +65,9 @@ class ModelEvaluation:
                 f"Received: batch_size={batch_size}"
             )
         self.model = model
-        self._batches = batches_of(data, model, batch_size)
+        self._workers = workers_of(model)
+        workers = self._workers.count if self._workers else 1
+        self._batches = batches_of(data, model, batch_size, workers)
         self._scale = isinstance(data, ImageSplit)
         # The batch dimension is open, so that the last, smaller slice does
         # not build the function again.
@@ -71,10 +77,14 @@ class ModelEvaluation:
 
     def __call__(self) -> dict[str, float]:
         """Returns the loss and the metrics by name, over all of the data."""
+        if self._workers is not None:
+            # Makes all metrics, also where this worker has no slice.
+            self.metric_names()
         with kept_metrics(self.model), value_errors():
             self.model.reset_metrics()
-            for batch in self._batches:
+            for batch in self._own_batches():
                 self._test_step(batch)
+            self._add_up()
             results = self.model.get_metrics_result()
         return {name: float(value) for name, value in results.items()}
 
@@ -83,6 +93,25 @@ class ModelEvaluation:
         with kept_metrics(self.model), value_errors():
             self._test_step(next(iter(self._batches)))
             return list(self.model.get_metrics_result())
+
+    def _own_batches(self) -> Any:
+        """Returns the batches that this worker evaluates."""
+        if self._workers is None:
+            return self._batches
+        count, index = self._workers.count, self._workers.index
+        if isinstance(self._batches, tf.data.Dataset):
+            return self._batches.shard(count, index)
+        return self._batches[index::count]
+
+    def _add_up(self) -> None:
+        """Gives each worker the metrics of all."""
+        if self._workers is None:
+            return
+        # Keras itself adds up the variables of metrics where they have parts.
+        variables = self.model.metrics_variables
+        sums = self._workers.sums([v.numpy() for v in variables])
+        for variable, total in zip(variables, sums, strict=True):
+            variable.assign(total)
 
     def _run_test_step(self, batch: Batch) -> None:
         if self._scale:
@@ -112,8 +141,17 @@ def kept_metrics(model: keras.Model) -> Iterator[None]:
             metric.reset_state()
 
 
-def batches_of(data: Any, model: keras.Model, batch_size: int) -> Any:
-    """Returns what gives the batches of `data` anew at each iteration."""
+def batches_of(
+    data: Any, model: keras.Model, batch_size: int, workers: int = 1
+) -> Any:
+    """Returns what gives the batches of `data` anew at each iteration.
+
+    Args:
+        data: What to evaluate on.
+        model: The model.
+        batch_size: Examples in one slice at the most.
+        workers: Number of workers, each of which should get a slice.
+    """
     if isinstance(data, tf.data.Dataset):
         if data.cardinality() in (tf.data.INFINITE_CARDINALITY, 0):
             raise ValueError(
@@ -138,7 +176,9 @@ def batches_of(data: Any, model: keras.Model, batch_size: int) -> Any:
             f"Received: lengths {sorted(lengths)}"
         )
     check_targets(arrays[1], model)
-    return sliced(arrays, lengths.pop(), batch_size)
+    length = lengths.pop()
+    # At the most, so that each worker gets something to do.
+    return sliced(arrays, length, min(batch_size, -(-length // workers)))
 
 
 def split_arrays(

@@ -28,6 +28,7 @@ from keras_port.callbacks.tensorboard.run_writers import RunWriters
 from keras_port.callbacks.tensorboard.step_scalars import StepScalars
 from keras_port.checkpoints.writable_folder import make_writable_folder
 from keras_port.datasets import ImageSplit
+from keras_port.training.workers import writes_files
 
 TRAIN = "train"
 VALIDATION = "validation"
@@ -146,7 +147,8 @@ class TensorBoard(EvaluationListener):
         """Looks at the folder, before any step."""
         # Without a `StepEvaluation` there are curves of the training all the
         # same, so the check of `EvaluationListener` is left out.
-        make_writable_folder(self.log_dir)
+        if writes_files(self.model):
+            make_writable_folder(self.log_dir)
         self._close()
         self._means = None
 
@@ -167,6 +169,8 @@ class TensorBoard(EvaluationListener):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Opens the files; before the first step all has been restored."""
+        if not writes_files(self.model):
+            return
         if self._scalars is None:
             self._open()
         assert self._scalars is not None
@@ -177,6 +181,8 @@ class TensorBoard(EvaluationListener):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Writes what is due."""
+        if not writes_files(self.model):
+            return
         step = self._iterations()
         assert self._scalars is not None
         self._scalars.on_step(step)
@@ -191,6 +197,8 @@ class TensorBoard(EvaluationListener):
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
         """Writes the results of an evaluation into a run of their own."""
+        if not writes_files(self.model):
+            return
         # By hand, an evaluation may come after the training has ended.
         is_open = self._writers is not None
         if not is_open:
