@@ -1,8 +1,11 @@
-"""TensorFlow 1 checkpoints on the command line: look inside, move them.
+r"""TensorFlow 1 checkpoints on the command line: look inside, move them.
 
 python -m keras_port.checkpoints list old/model.ckpt
 python -m keras_port.checkpoints to-keras old cnn.keras --model cnn
 python -m keras_port.checkpoints to-tf1 cnn.keras new/model.ckpt
+python -m keras_port.checkpoints graph old/model.ckpt.meta
+python -m keras_port.checkpoints graph-to-keras old/model.ckpt.meta out.keras \
+    --inputs x_ --outputs y --feed keep_prob=0.5,1.0
 """
 
 import argparse
@@ -14,6 +17,7 @@ from typing import Any
 from typing import get_args
 
 from keras_port.checkpoints import tf1_commands
+from keras_port.checkpoints import tf1_graph_commands
 from keras_port.checkpoints.tf1_matching import Match
 from keras_port.checkpoints.tf1_names import Scheme
 
@@ -27,6 +31,12 @@ OPTIONS = {
     "`forward=False`": "`--variables-only`",
     "`step=`": "`--step N`",
     "`names`": "`--names` or `--map`",
+    "`inputs` or `feeds`": "`--inputs` or `--feed`",
+    "`inputs`": "`--inputs`",
+    "`outputs`": "`--outputs`",
+    "`list_tf1_graph`": "The command `graph`",
+    "`trainable=False`": "`--frozen`",
+    "`checkpoint`": "`--checkpoint`",
 }
 CHECKPOINT_HELP = (
     "prefix such as folder/model.ckpt, one of the files, the folder, or a "
@@ -63,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the three commands."""
+    """Returns the parser of the commands."""
     top = argparse.ArgumentParser(
         prog="python -m keras_port.checkpoints",
         description="Moves models between TensorFlow 1 checkpoints and Keras.",
@@ -73,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     add_list(commands)
     add_to_keras(commands)
     add_to_tf1(commands)
+    add_graph(commands)
+    add_graph_to_keras(commands)
     return top
 
 
@@ -154,6 +166,57 @@ def add_to_tf1(commands: Commands) -> None:
     )
     add_common(command)
     command.set_defaults(run=tf1_commands.run_to_tf1)
+
+
+def add_graph(commands: Commands) -> None:
+    """Adds `graph`."""
+    command = commands.add_parser(
+        "graph",
+        help="list what a .meta file holds",
+        description=(
+            "Lists the placeholders, the likely outputs and the variables of "
+            "a TensorFlow 1 graph, and what of it would be refused."
+        ),
+    )
+    command.add_argument("meta", help="the .meta file, its prefix or folder")
+    command.set_defaults(run=tf1_graph_commands.run_graph)
+
+
+def add_graph_to_keras(commands: Commands) -> None:
+    """Adds `graph-to-keras`."""
+    command = commands.add_parser(
+        "graph-to-keras",
+        help="write a .keras file with the graph of a .meta file",
+        description=(
+            "Writes a model of one layer, TF1Graph, that holds the graph and "
+            "the values of the checkpoint beside it. No code is needed. The "
+            "command graph shows the names."
+        ),
+    )
+    command.add_argument("meta", help="the .meta file, its prefix or folder")
+    command.add_argument("output", type=keras_file, help="the .keras to write")
+    for name, of in (("inputs", "fed with data"), ("outputs", "predicted")):
+        command.add_argument(
+            f"--{name}",
+            required=True,
+            nargs="+",
+            metavar="NAME",
+            help=f"names of the tensors that are {of}",
+        )
+    command.add_argument(
+        "--feed",
+        action="append",
+        default=[],
+        type=tf1_graph_commands.feed,
+        metavar="NAME=TRAINING,OTHERWISE",
+        help="values of another placeholder, as in keep_prob=0.5,1.0 or "
+        "is_training=true,false; once for each",
+    )
+    command.add_argument("--checkpoint", help=CHECKPOINT_HELP)
+    command.add_argument(
+        "--frozen", action="store_true", help="make no variable trainable"
+    )
+    command.set_defaults(run=tf1_graph_commands.run_graph_to_keras)
 
 
 def add_common(command: argparse.ArgumentParser) -> None:

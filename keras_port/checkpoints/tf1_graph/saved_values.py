@@ -1,0 +1,197 @@
+"""Reads the variables' values from a checkpoint, as its Saver would.
+
+The operations of the Saver say under which key each variable was saved, and
+which part of what is there it is. They are read, and never run.
+"""
+
+from collections.abc import Sequence
+import dataclasses
+import math
+import re
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_port.checkpoints.tf1_files import CheckpointFile
+from keras_port.checkpoints.tf1_graph.graph_collections import Collections
+from keras_port.checkpoints.tf1_graph.names import nearest
+from keras_port.checkpoints.tf1_graph.nodes import Node
+from keras_port.checkpoints.tf1_graph.nodes import Scope
+from keras_port.checkpoints.tf1_graph.nodes import operation
+
+MetaGraphDef = Any
+ASSIGNS = ("Assign", "AssignVariableOp")
+THROUGH = ("Identity", "Reshape")
+RESTORES = ("RestoreV2", "RestoreSlice", "Restore")
+# "10 4 0,5:-": the shape of the whole, and of each axis "from,count" or all.
+SLICE = re.compile(r"((?:\d+ )+)((?:-|\d+,\d+)(?::(?:-|\d+,\d+))*)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """Where a variable's value lies in a checkpoint.
+
+    Args:
+        key: The key in the file.
+        part: The slice of what is there, `()` for all of it.
+    """
+
+    key: str
+    part: tuple[slice, ...] = ()
+
+
+def saved_keys(
+    meta: MetaGraphDef, scope: Scope, collections: Collections
+) -> dict[str, Saved]:
+    """Returns where the Saver of a graph has put each variable, by name."""
+    found = {
+        name: Saved(record.save_slice_info_def.full_name, sliced(record))
+        for name, record in collections.known.items()
+        if record.save_slice_info_def.full_name
+    }
+    stack, seen = [meta.saver_def.restore_op_name], set()
+    while stack:
+        name = stack.pop()
+        node = scope.nodes.get(name)
+        if node is None or name in seen:
+            continue
+        seen.add(name)
+        stack += node.controls
+        if node.op in ASSIGNS and len(node.inputs) == 2:
+            saved = restored_from(node.inputs[1], scope)
+            if saved is not None:
+                found[operation(node.inputs[0])] = saved
+    return found
+
+
+def sliced(record: Any) -> tuple[slice, ...]:
+    """Returns the part that a record says a variable is."""
+    info = record.save_slice_info_def
+    return tuple(
+        slice(start, start + count)
+        for start, count in zip(info.var_offset, info.var_shape, strict=False)
+    )
+
+
+def restored_from(key: str, scope: Scope) -> Saved | None:
+    """Returns where the value comes from that a Saver assigns."""
+    node = scope.nodes.get(operation(key))
+    # The Saver of partitioned or resource variables puts these in between.
+    while node is not None and node.op in THROUGH and node.inputs:
+        key = node.inputs[0]
+        before, node = node, scope.nodes.get(operation(key))
+        if node is before:
+            return None
+    if node is None or node.op not in RESTORES:
+        return None
+    number = int(key.rpartition(":")[2])
+    names = texts(node, 1, scope)
+    parts = [] if node.op == "Restore" else texts(node, 2, scope)
+    if number >= len(names):
+        return None
+    part = parts[number] if number < len(parts) else ""
+    return Saved(names[number], parsed(part))
+
+
+def texts(node: Node, number: int, scope: Scope) -> list[str]:
+    """Returns the constant strings that are an input of an operation."""
+    if number >= len(node.inputs):
+        return []
+    source = scope.nodes.get(operation(node.inputs[number]))
+    if source is None or source.op != "Const":
+        return []
+    values = tf.make_ndarray(source.proto.attr["value"].tensor).reshape(-1)
+    return [one.decode("utf-8", "replace") for one in values]
+
+
+def parsed(text: str) -> tuple[slice, ...]:
+    """Returns the slice that TensorFlow writes as a shape and its parts."""
+    if not text:
+        return ()
+    match = SLICE.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            f"The graph is broken: its Saver restores the slice {text!r}."
+        )
+    parts = []
+    for one in match[2].split(":"):
+        start, _, count = one.partition(",")
+        parts.append(
+            slice(None)
+            if one == "-"
+            else slice(int(start), int(start) + int(count))
+        )
+    return tuple(parts)
+
+
+def read_values(
+    names: Sequence[str],
+    shapes: Sequence[tuple[int, ...] | None],
+    places: dict[str, Saved],
+    file: CheckpointFile,
+) -> list[np.ndarray]:
+    """Returns the value of each variable.
+
+    Raises:
+        ValueError: If one is not in the file, or has another shape there.
+    """
+    where = [places.get(name, Saved(name)) for name in names]
+    missing = [
+        f"{name!r}" + ("" if one.key == name else f" (saved as {one.key!r})")
+        for name, one in zip(names, where, strict=True)
+        if one.key not in file.shapes
+    ]
+    if missing:
+        first = next(one.key for one in where if one.key not in file.shapes)
+        raise ValueError(
+            f"{file.prefix} holds no value for {', '.join(missing[:5])}"
+            f"{' and others' if len(missing) > 5 else ''}, which the outputs "
+            f"need. {nearest(first, file.shapes)} Give another `checkpoint`, "
+            "or outputs that do without."
+        )
+    check_size(where, file)
+    return [
+        read_one(name, shape, one, file)
+        for name, shape, one in zip(names, shapes, where, strict=True)
+    ]
+
+
+def check_size(where: Sequence[Saved], file: CheckpointFile) -> None:
+    """Raises if a file claims values that are larger than itself."""
+    claimed = sum(
+        math.prod(file.shapes[key]) * (tf.as_dtype(file.dtypes[key]).size or 1)
+        for key in {one.key for one in where}
+    )
+    prefix = file.prefix
+    files = [prefix, *prefix.parent.glob(f"{prefix.name}*")]
+    there = sum(one.stat().st_size for one in files if one.is_file())
+    if claimed > there:
+        raise ValueError(
+            f"{prefix} claims values of {claimed:,} bytes; its files hold "
+            f"{there:,}. They are cut, or made to do harm: copy them again."
+        )
+
+
+def read_one(
+    name: str,
+    shape: tuple[int, ...] | None,
+    saved: Saved,
+    file: CheckpointFile,
+) -> np.ndarray:
+    """Returns one value, checked."""
+    value = file.read(saved.key)
+    if saved.part:
+        if len(saved.part) != value.ndim:
+            raise ValueError(
+                f"{file.prefix}: {saved.key!r} has the shape {value.shape}, "
+                f"of which {name!r} is no part."
+            )
+        value = value[saved.part]
+    if shape is not None and value.shape != shape:
+        raise ValueError(
+            f"{file.prefix}: {saved.key!r} has the shape {value.shape}, the "
+            f"variable {name!r} of the graph {shape}. Give the checkpoint that "
+            "was saved with this `.meta`."
+        )
+    return value
