@@ -135,6 +135,7 @@ def define_settings(
     learning_rate: float,
     patience: int = 20,
     batch_size: int = 100,
+    batch_size_help: str = "Examples per step.",
 ) -> None:
     """Defines the common flags; the arguments are a script's defaults."""
     define_data_dir()
@@ -147,7 +148,7 @@ def define_settings(
         "command with the same folder resumes an unfinished run.",
     )
     flags.DEFINE_integer(
-        "batch_size", batch_size, "Examples per step.", lower_bound=1
+        "batch_size", batch_size, batch_size_help, lower_bound=1
     )
     flags.DEFINE_integer(
         "max_steps", max_steps, "Steps at the most.", lower_bound=1
@@ -195,13 +196,18 @@ def data_dir_from_flags() -> pathlib.Path | None:
     return pathlib.Path(name) if name else None
 
 
-def settings_from_flags() -> Settings:
-    """Returns the values of the common flags."""
+def settings_from_flags(*, devices: int = 1) -> Settings:
+    """Returns the values of the common flags.
+
+    Args:
+        devices: Devices that the flag `--batch_size` is for one of. Defaults
+            to 1.
+    """
     values = flags.FLAGS
     return Settings(
         workdir=pathlib.Path(values.workdir),
         data_dir=data_dir_from_flags(),
-        batch_size=values.batch_size,
+        batch_size=values.batch_size * devices,
         max_steps=values.max_steps,
         eval_freq=values.eval_freq,
         patience=values.patience,
@@ -284,7 +290,8 @@ def train_by_step(
 ) -> Results:
     """Trains a compiled model to its end and leaves the results in `workdir`.
 
-    Prints the line that opens the curves in TensorBoard.
+    Prints the line that opens the curves in TensorBoard. On several machines
+    each calls this, and the first prints and writes.
 
     Args:
         model: A compiled model.
@@ -298,9 +305,11 @@ def train_by_step(
     state = callbacks.TrainingState(
         settings.workdir / STATE_FOLDER, save_freq=settings.save_freq
     )
-    if state.step:
+    writes = training.writes_files(model)
+    if state.step and writes:
         print(f"Resuming {settings.workdir} from step {state.step:,}.")
-    print(f"Curves: tensorboard --logdir {settings.workdir / LOG_FOLDER}")
+    if writes:
+        print(f"Curves: tensorboard --logdir {settings.workdir / LOG_FOLDER}")
     stopping = callbacks.StepEarlyStopping(patience=settings.patience)
     terminate = callbacks.TerminateOnSignal()
     speed = Speed(settings.batch_size)
@@ -356,7 +365,9 @@ def train_by_step(
         ended_by=terminate.received
         or ("early stopping" if stopping.stopped_step else "max_steps"),
     )
-    write_json(settings.workdir / RESULTS_FILE, dataclasses.asdict(results))
+    if writes:
+        content = dataclasses.asdict(results)
+        write_json(settings.workdir / RESULTS_FILE, content)
     return results
 
 

@@ -6,11 +6,15 @@ best weights are evaluated on the test images. Ctrl-C ends in order; the same
 command goes on later.
 """
 
+import contextlib
+from typing import Any
+
 from absl import flags
 import common  # First: it sets what TensorFlow reads when it is imported.
 import keras
 
 from keras_port import datasets
+from keras_port import distribution
 from keras_port import losses
 from keras_port import models
 from keras_port import optimizers
@@ -22,6 +26,13 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     common.define_settings(
         workdir="runs/cnn", max_steps=20_000, eval_freq=100, learning_rate=1e-4
+    )
+    flags.DEFINE_integer(
+        "num_devices",
+        1,
+        "Devices that share each batch: GPUs or, without one, parts of the "
+        "CPU. The results do not depend on it.",
+        lower_bound=1,
     )
     flags.DEFINE_enum(
         "precision",
@@ -43,9 +54,17 @@ def build_model(learning_rate: float) -> models.ImageModel:
 
 
 def train_cnn(
-    settings: common.Settings, *, precision: str = "float32"
+    settings: common.Settings,
+    *,
+    precision: str = "float32",
+    num_devices: int = 1,
 ) -> common.Results:
     """Trains the network, or goes on with it, or tells what it has given."""
+    scope: Any = contextlib.nullcontext()
+    if num_devices > 1:
+        # First, since the CPU is divided before TensorFlow uses it. The number
+        # is no part of the run: it may go on with another one.
+        scope = distribution.mirrored(num_devices).scope()
     splits = datasets.load_mnist(settings.data_dir)
     finished = common.finished_results(
         settings, script="train_cnn", precision=precision
@@ -55,14 +74,19 @@ def train_cnn(
         return finished
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(PRECISIONS[precision])
-    model = build_model(settings.learning_rate)
+    with scope:
+        model = build_model(settings.learning_rate)
     return common.train_by_step(model, splits, settings)
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
     settings = common.settings_from_flags()
-    results = train_cnn(settings, precision=flags.FLAGS.precision)
+    results = train_cnn(
+        settings,
+        precision=flags.FLAGS.precision,
+        num_devices=flags.FLAGS.num_devices,
+    )
     print(common.summary(results))
 
 

@@ -78,7 +78,19 @@ def workers_of(model: keras.Model) -> Workers | None:
 
 
 def writes_files(model: keras.Model) -> bool:
-    """Tells whether this process writes the files of a training."""
+    """Tells whether this process writes the files of a training.
+
+    On several machines the first does. What all of them have to do, such as
+    evaluating, must not depend on it.
+
+    Args:
+        model: The model in training.
+
+    Example:
+
+    >>> writes_files(model)
+    True
+    """
     workers = workers_of(model)
     return workers is None or workers.is_chief
 

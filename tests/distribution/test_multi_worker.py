@@ -42,7 +42,11 @@ def check_near(
     check_alike(workers)
     for name in ("weights", "losses", "val_loss", "val_step", "step"):
         np.testing.assert_allclose(
-            workers[0][name], one[name], rtol=0, atol=tolerance, err_msg=name
+            workers[0][name],
+            one[name],
+            rtol=tolerance,
+            atol=tolerance,
+            err_msg=name,
         )
 
 
@@ -71,6 +75,7 @@ def test_two_workers_are_one_process_and_the_chief_writes(
         assert len(events) == 2, events
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B57")
 def test_a_lost_worker_ends_the_other_and_all_resume_to_the_same_bits(
     tmp_path: Path,
@@ -106,11 +111,7 @@ def test_workers_are_one_process(
     job = Job(str(tmp_path / "several"), steps, floatx)
     several = finished(job, workers)
     one = finished(dataclasses.replace(job, workdir=str(tmp_path / "one")), 0)
-    weights = "weights"
-    check_alike(several)
-    np.testing.assert_allclose(
-        several[0][weights], one[0][weights], rtol=0, atol=tolerance
-    )
+    check_near(several, one[0], tolerance)
 
 
 @pytest.mark.slow
@@ -131,7 +132,7 @@ def test_saving_every_tenth_step_leaves_one_valid_file(tmp_path: Path) -> None:
     check_alike(finished(job, 2))
     assert files_in(job.workdir) == {
         "model.keras",
-        "state/lock",
+        "state/.lock",
         "state/state-00000090.npz",
         "state/state-00000100.npz",
     }

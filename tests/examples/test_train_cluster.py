@@ -1,0 +1,60 @@
+"""The launcher starts a cluster, and mends it when a worker is lost."""
+
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+import train_cluster
+
+from tests.examples.small_data import read_results
+
+ROOT = Path(__file__).parents[2]
+
+
+def launched(workdir: Path, *more: str) -> str:
+    """Runs the launcher for the perceptron, and returns what it prints."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "examples" / "train_cluster.py")),
+            *(f"--workdir={workdir}", "--network=perceptron"),
+            *("--max_steps=400", "--eval_freq=100", "--save_freq=50", *more),
+        ],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.slow
+def test_a_lost_worker_is_replaced_and_the_run_ends(tmp_path: Path) -> None:
+    out = launched(tmp_path / "lost", "--lose_at=200")
+    assert "Worker 1 is killed." in out
+    assert "The workers ended with [1, -9]." in out
+    assert "Resuming" in out
+    assert out.splitlines()[-1] == "2 workers, 1 times lost one."
+    assert read_results(tmp_path / "lost")["steps"] == 400
+
+
+def test_a_cluster_trains_and_only_the_first_worker_prints(
+    tmp_path: Path,
+) -> None:
+    out = launched(tmp_path / "run")
+    assert out.count("Curves:") == 1
+    assert out.count("Ended by max_steps at step 400") == 1
+    assert out.splitlines()[-1] == "2 workers, 0 times lost one."
+    assert read_results(tmp_path / "run")["steps"] == 400
+
+
+def test_it_gives_up_after_so_many_restarts(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failing = [sys.executable, "-c", "raise SystemExit(3)"]
+    with pytest.raises(ValueError, match="lost in each of 2 starts"):
+        train_cluster.launch(failing, workers=2, restarts=1)
+    assert capsys.readouterr().out.count("ended with [3, 3].") == 2
