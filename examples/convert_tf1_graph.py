@@ -38,7 +38,7 @@ class Names:
 
     inputs: str = "x_"
     outputs: str = "y"
-    features: str = "fc1/dropout"
+    features: str = "fc1/features"
     feeds: dict[str, tuple[Any, Any]] = dataclasses.field(
         default_factory=lambda: {"keep_prob": (0.5, 1.0)}
     )
@@ -135,7 +135,7 @@ def old_network(x: Any, keep_prob: Any) -> Any:
     with v1.variable_scope("fc1"):
         h = tf.matmul(h, weight("w", [3136, 1024])) + weight("b", [1024])
         h = tf.nn.dropout(tf.nn.relu(h), rate=1 - keep_prob)
-        h = tf.identity(h, name="dropout")
+        h = tf.identity(h, name="features")
     with v1.variable_scope("fc2"):
         h = tf.matmul(h, weight("w", [1024, 10])) + weight("b", [10])
     return tf.nn.softmax(h, name="y")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import os
+import pathlib
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from keras_port.checkpoints.tf1_graph import safe_mode as safety
 from keras_port.checkpoints.tf1_graph.converting import convert
+from keras_port.checkpoints.tf1_graph.errors import told_of
 from keras_port.checkpoints.tf1_graph.inputs import arranged
 from keras_port.checkpoints.tf1_graph.network import Network
 from keras_port.checkpoints.tf1_graph.network import Results
@@ -89,10 +91,15 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
             trainable=trainable,
         )
         super().__init__(trainable=trainable, name=name, **kwargs)
-        self._start(program, values)
+        with told_of(pathlib.Path(meta_path)):
+            self._start(program, values, trainable=trainable)
 
     def _start(
-        self, program: Program, values: Sequence[np.ndarray] | None
+        self,
+        program: Program,
+        values: Sequence[np.ndarray] | None,
+        *,
+        trainable: bool,
     ) -> None:
         """Makes the variables; without values they are to be loaded."""
         # Inside an object that neither Keras nor TensorFlow looks into:
@@ -102,6 +109,8 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
             self._make(one, None if values is None else values[number])
             for number, one in enumerate(program.variables)
         ]
+        # Keras asks the variables, and tells them when this is set.
+        self.trainable = trainable
         # Traced here, so that what cannot be is told before the training.
         self._output_specs = self._network.output_specs(self._values())
         # Compiled, loops and conditions of early graphs have no gradient.
@@ -113,7 +122,8 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
         *scopes, name = variable.name.split("/")
         is_float = tf.as_dtype(variable.dtype).is_floating
         if value is None:
-            value = np.zeros(variable.shape, tf.as_dtype(variable.dtype).name)
+            kind = tf.as_dtype(variable.dtype).as_numpy_dtype
+            value = np.zeros(variable.shape, kind)
         with contextlib.ExitStack() as stack:
             for scope in (self.name, *scopes):
                 stack.enter_context(keras.name_scope(scope))
@@ -255,5 +265,5 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
         program = from_config(config.pop("program"))
         layer: TF1Graph = cls.__new__(cls)
         keras.layers.Layer.__init__(layer, **config)
-        layer._start(program, None)
+        layer._start(program, None, trainable=config["trainable"])
         return layer

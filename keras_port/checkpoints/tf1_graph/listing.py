@@ -7,9 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_port.checkpoints.tf1_graph import refusing
-from keras_port.checkpoints.tf1_graph.converting import PLACEHOLDERS
-from keras_port.checkpoints.tf1_graph.converting import Source
-from keras_port.checkpoints.tf1_graph.converting import read_source
+from keras_port.checkpoints.tf1_graph.errors import told_of
 from keras_port.checkpoints.tf1_graph.nodes import Node
 from keras_port.checkpoints.tf1_graph.nodes import Scope
 from keras_port.checkpoints.tf1_graph.pruning import closure
@@ -20,6 +18,9 @@ from keras_port.checkpoints.tf1_graph.shapes import as_tuple
 from keras_port.checkpoints.tf1_graph.shapes import inferred
 from keras_port.checkpoints.tf1_graph.sinks import is_service
 from keras_port.checkpoints.tf1_graph.sinks import likely_outputs
+from keras_port.checkpoints.tf1_graph.sources import PLACEHOLDERS
+from keras_port.checkpoints.tf1_graph.sources import Source
+from keras_port.checkpoints.tf1_graph.sources import read_source
 from keras_port.checkpoints.tf1_graph.variables import VARIABLES
 
 FED = (*PLACEHOLDERS, "PlaceholderWithDefault")
@@ -117,8 +118,8 @@ def list_tf1_graph(meta_path: str | os.PathLike[str]) -> TF1GraphListing:
         if node.op in FED and not is_service(node)
     ]
     variables = [n for n in scope.nodes.values() if n.op in VARIABLES]
-    outputs = likely_outputs(source.meta, scope)
-    try:
+    with told_of(source.path):
+        outputs = likely_outputs(source.meta, scope)
         kinds = known_kinds(source, [*fed, *outputs])
         return TF1GraphListing(
             str(source.path),
@@ -128,8 +129,6 @@ def list_tf1_graph(meta_path: str | os.PathLike[str]) -> TF1GraphListing:
             tuple(refused_for(source, outputs, fed)),
             len(scope.nodes),
         )
-    except ValueError as error:
-        raise ValueError(f"{source.path}: {error}") from error
 
 
 Kinds = dict[str, tuple[str, tuple[int | None, ...] | None]]

@@ -7,9 +7,9 @@ from typing import Any
 import tensorflow as tf
 
 from keras_port.checkpoints.tf1_graph.conditions import let_through
-from keras_port.checkpoints.tf1_graph.control_flow import LoopVariable
 from keras_port.checkpoints.tf1_graph.emitting import Job
 from keras_port.checkpoints.tf1_graph.emitting import inner
+from keras_port.checkpoints.tf1_graph.structures import LoopVariable
 from keras_port.checkpoints.tf1_graph.values import Environment
 from keras_port.checkpoints.tf1_graph.values import State
 from keras_port.checkpoints.tf1_graph.values import Value

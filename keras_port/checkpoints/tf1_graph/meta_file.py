@@ -109,5 +109,5 @@ def claimed_bytes(tensor: Any, name: str, where: str) -> int:
         ) from error
     if any(size < 0 for size in sizes) or tensor.tensor_shape.unknown_rank:
         raise ValueError(f"{where}: the constant {name!r} has no shape.")
-    held: int = tensor.ByteSize()
-    return item * math.prod(sizes) + held
+    claimed: int = item * math.prod(sizes) + tensor.ByteSize()
+    return claimed

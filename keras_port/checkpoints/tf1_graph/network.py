@@ -16,6 +16,7 @@ from keras_port.checkpoints.tf1_graph import refusing
 from keras_port.checkpoints.tf1_graph import variables
 from keras_port.checkpoints.tf1_graph.emitting import Emitter
 from keras_port.checkpoints.tf1_graph.emitting import Handler
+from keras_port.checkpoints.tf1_graph.errors import GRAPH_ERRORS
 from keras_port.checkpoints.tf1_graph.nodes import function_scopes
 from keras_port.checkpoints.tf1_graph.nodes import graph_scope
 from keras_port.checkpoints.tf1_graph.nodes import operation
@@ -24,7 +25,6 @@ from keras_port.checkpoints.tf1_graph.program import Feed
 from keras_port.checkpoints.tf1_graph.program import Program
 from keras_port.checkpoints.tf1_graph.pruning import closure
 from keras_port.checkpoints.tf1_graph.pruning import reached
-from keras_port.checkpoints.tf1_graph.shapes import IMPORT_ERRORS
 from keras_port.checkpoints.tf1_graph.shapes import as_tuple
 from keras_port.checkpoints.tf1_graph.values import Environment
 from keras_port.checkpoints.tf1_graph.values import State
@@ -193,7 +193,7 @@ class Network:
             return probed(
                 lambda zeros: self(zeros, values, training=False)[0], inputs
             )
-        except IMPORT_ERRORS as error:
+        except GRAPH_ERRORS as error:
             raise ValueError(
                 f"The graph does not tell how many axes "
                 f"{self.program.outputs} have, which a functional model must "

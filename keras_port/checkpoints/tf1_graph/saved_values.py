@@ -4,6 +4,7 @@ The operations of the Saver say under which key each variable was saved, and
 which part of what is there it is. They are read, and never run.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 import math
@@ -19,6 +20,7 @@ from keras_port.checkpoints.tf1_graph.names import nearest
 from keras_port.checkpoints.tf1_graph.nodes import Node
 from keras_port.checkpoints.tf1_graph.nodes import Scope
 from keras_port.checkpoints.tf1_graph.nodes import operation
+from keras_port.checkpoints.tf1_graph.program import Variable
 
 MetaGraphDef = Any
 ASSIGNS = ("Assign", "AssignVariableOp")
@@ -126,9 +128,8 @@ def parsed(text: str) -> tuple[slice, ...]:
 
 
 def read_values(
-    names: Sequence[str],
-    shapes: Sequence[tuple[int, ...] | None],
-    places: dict[str, Saved],
+    variables: Sequence[Variable],
+    places: Mapping[str, Saved],
     file: CheckpointFile,
 ) -> list[np.ndarray]:
     """Returns the value of each variable.
@@ -136,6 +137,7 @@ def read_values(
     Raises:
         ValueError: If one is not in the file, or has another shape there.
     """
+    names = [one.name for one in variables]
     where = [places.get(name, Saved(name)) for name in names]
     missing = [
         f"{name!r}" + ("" if one.key == name else f" (saved as {one.key!r})")
@@ -152,8 +154,8 @@ def read_values(
         )
     check_size(where, file)
     return [
-        read_one(name, shape, one, file)
-        for name, shape, one in zip(names, shapes, where, strict=True)
+        read_one(variable, one, file)
+        for variable, one in zip(variables, where, strict=True)
     ]
 
 
@@ -174,10 +176,7 @@ def check_size(where: Sequence[Saved], file: CheckpointFile) -> None:
 
 
 def read_one(
-    name: str,
-    shape: tuple[int, ...] | None,
-    saved: Saved,
-    file: CheckpointFile,
+    variable: Variable, saved: Saved, file: CheckpointFile
 ) -> np.ndarray:
     """Returns one value, checked."""
     value = file.read(saved.key)
@@ -185,13 +184,14 @@ def read_one(
         if len(saved.part) != value.ndim:
             raise ValueError(
                 f"{file.prefix}: {saved.key!r} has the shape {value.shape}, "
-                f"of which {name!r} is no part."
+                f"of which {variable.name!r} is no part."
             )
         value = value[saved.part]
-    if shape is not None and value.shape != shape:
+    is_known = all(size >= 0 for size in variable.shape)
+    if is_known and value.shape != variable.shape:
         raise ValueError(
             f"{file.prefix}: {saved.key!r} has the shape {value.shape}, the "
-            f"variable {name!r} of the graph {shape}. Give the checkpoint that "
-            "was saved with this `.meta`."
+            f"variable {variable.name!r} of the graph {variable.shape}. Give "
+            "the checkpoint that was saved with this `.meta`."
         )
     return value

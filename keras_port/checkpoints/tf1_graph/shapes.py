@@ -6,18 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from keras_port.checkpoints.tf1_files import first_line
+from keras_port.checkpoints.tf1_graph.errors import GRAPH_ERRORS
 
 GraphDef = Any
-# What TensorFlow raises on graphs that are broken.
-IMPORT_ERRORS = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    tf.errors.OpError,
-)
 
 
 def inferred(
@@ -34,7 +25,7 @@ def inferred(
         with tf.Graph().as_default() as made:
             tf.graph_util.import_graph_def(graph, name="")
             tensors = {key: made.get_tensor_by_name(key) for key in keys}
-    except IMPORT_ERRORS as error:
+    except GRAPH_ERRORS as error:
         raise ValueError(
             f"TensorFlow does not accept the graph: {first_line(error)}."
         ) from error
