@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_port.distribution.meeting import meet
+
 EXAMPLE = (
     '{"cluster": {"worker": ["first:2222", "second:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
@@ -14,7 +16,10 @@ EXAMPLE = (
 
 
 def multi_worker(
-    workers: Sequence[str] | None = None, *, index: int | None = None
+    workers: Sequence[str] | None = None,
+    *,
+    index: int | None = None,
+    timeout: float = 300.0,
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
     """Lets the devices of several machines share each batch.
 
@@ -32,6 +37,8 @@ def multi_worker(
             `TF_CONFIG`, as many schedulers of clusters set it.
         index: Position of this worker in the list. Defaults to `None`, and is
             given together with `workers` only.
+        timeout: Seconds to wait for the other workers to start. Defaults to
+            300.
 
     Returns:
         A strategy in whose `scope()` the model is built and compiled. `fit`
@@ -40,6 +47,8 @@ def multi_worker(
     Raises:
         ValueError: If nothing says which the workers are, or the list or
             `TF_CONFIG` is malformed.
+        TimeoutError: If a worker has not started in time.
+        OSError: If the port of this worker is in use.
         RuntimeError: If TensorFlow has begun to work before.
 
     Example:
@@ -53,6 +62,12 @@ def multi_worker(
         if workers is None
         else resolver_of(workers, index)
     )
+    spec = resolver.cluster_spec().as_dict()
+    chiefs = spec.get("chief", [])
+    place = int(resolver.task_id or 0)
+    if resolver.task_type != "chief":
+        place += len(chiefs)
+    meet([*chiefs, *spec.get("worker", [])], place, timeout)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy(
             cluster_resolver=resolver

@@ -1,6 +1,7 @@
 """Real clusters of processes on the loopback train as one process does."""
 
 from collections.abc import Sequence
+import concurrent.futures
 import dataclasses
 import json
 from pathlib import Path
@@ -15,8 +16,11 @@ import tensorflow as tf
 
 from keras_port import distribution
 from keras_port.checkpoints import read_record
+from keras_port.distribution.meeting import listening
+from keras_port.distribution.meeting import meet
 from tests.distribution.cluster import errors_of
 from tests.distribution.cluster import finished
+from tests.distribution.cluster import free_addresses
 from tests.distribution.cluster import seen_by
 from tests.distribution.cluster import started
 from tests.distribution.worker import Job
@@ -252,4 +256,43 @@ def test_a_wrong_environment_is_refused(
 def test_it_comes_before_the_first_tensor() -> None:
     tf.constant(1)
     with pytest.raises(RuntimeError, match="must be called before TensorFlow"):
-        distribution.multi_worker(["127.0.0.1:1", "127.0.0.1:2"], index=0)
+        distribution.multi_worker(free_addresses(1), index=0)
+
+
+def test_a_worker_that_never_starts_is_named() -> None:
+    own, other = free_addresses(2)
+    with pytest.raises(TimeoutError, match=rf"not started .* 0\.5 s: {other}"):
+        distribution.multi_worker([own, other], index=0, timeout=0.5)
+
+
+def test_a_port_in_use_is_an_error() -> None:
+    own, other = free_addresses(2)
+    with (
+        listening(own),
+        pytest.raises(OSError, match=r"cannot be used: .* in use"),
+    ):
+        distribution.multi_worker([own, other], index=0)
+
+
+def test_workers_meet_whoever_comes_first() -> None:
+    own, early, late = free_addresses(3)
+    with concurrent.futures.ThreadPoolExecutor() as threads, listening(early):
+        met = threads.submit(meet, [own, early, late], 0, 20.0)
+        time.sleep(0.3)
+        assert not met.done()
+        with listening(late):
+            assert met.result() is None
+
+
+@pytest.mark.slow
+@pytest.mark.fault("B57")
+def test_a_worker_that_fails_before_the_training_ends_the_other(
+    tmp_path: Path,
+) -> None:
+    job = Job(str(tmp_path), 20, fails=1)
+    with started(job, 2) as (chief, other):
+        other.communicate(timeout=300)
+        since = time.monotonic()
+        chief.communicate(timeout=2 * SECONDS)
+        assert time.monotonic() - since < SECONDS
+        assert (chief.returncode, other.returncode) == (1, 1)

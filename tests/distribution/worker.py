@@ -41,6 +41,7 @@ class Job:
         pause_at: Worker and step at which it kills itself, or ends by a
             signal. Defaults to none.
         pause_signal: Number of the signal.
+        fails: Worker that raises before it builds its model. Defaults to none.
     """
 
     workdir: str
@@ -52,6 +53,7 @@ class Job:
     slow: float = 0.0
     pause_at: tuple[int, int] | None = None
     pause_signal: int = int(signal.SIGKILL)
+    fails: int | None = None
 
 
 class Sees(keras.callbacks.Callback):  # type: ignore[misc]
@@ -147,6 +149,8 @@ def main() -> None:
         index = strategy.cluster_resolver.task_id
     else:
         strategy, index = distribution.mirrored(1), 0
+    if job.fails == index:
+        raise ValueError("This worker fails, as it was told to.")
     seen = train(job, strategy, index)
     np.savez(pathlib.Path(job.workdir) / f"worker-{index}.npz", **seen)
 
