@@ -29,6 +29,7 @@ from keras_port.training.replica_steps import shared_function
 from keras_port.training.replica_steps import shared_test_step
 from keras_port.training.replica_steps import shared_train_step
 from keras_port.training.replica_steps import train_step_in_loop
+from keras_port.training.replicas import check_metrics
 from keras_port.training.replicas import check_replicas
 from keras_port.training.replicas import compile_scope
 from keras_port.training.replicas import has_replicas
@@ -129,6 +130,8 @@ class GradientModel(CheckedFitModel):
         """
         check_clipnorm(global_clipnorm)
         check_accumulation(gradient_accumulation_steps)
+        check_metrics(self, kwargs.get("metrics"))
+        check_metrics(self, kwargs.get("weighted_metrics"))
         without_compiler(self, kwargs)
         with compile_scope(self):
             super().compile(optimizer=optimizer, loss=loss, **kwargs)

@@ -96,6 +96,32 @@ def check_replicas(model: keras.Model) -> None:
         )
 
 
+def check_metrics(model: keras.Model, metrics: Any) -> None:
+    """Raises `ValueError` for metrics with a part on each of several machines.
+
+    To look at such a metric is communication: the chief, who alone writes
+    curves, would wait for the others for ever.
+
+    Args:
+        model: The model.
+        metrics: As given to `compile`.
+    """
+    strategy = replicas_of(model)
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return
+    for metric in tf.nest.flatten(metrics):
+        if isinstance(metric, keras.metrics.Metric) and any(
+            is_distributed(v) and v.synchronization == "on_read"
+            for v in metric.variables
+        ):
+            raise ValueError(
+                f"The metric {metric.name!r} was made in the scope of the "
+                "strategy, and would have a part on each machine. Give its "
+                'name, such as `metrics=["accuracy"]`, or make it before '
+                "`with strategy.scope():`."
+            )
+
+
 def is_distributed(variable: keras.Variable) -> bool:
     """Tells whether each replica has its copy of a variable."""
     return isinstance(variable.value, tf.distribute.DistributedValues)

@@ -241,6 +241,46 @@ def test_a_metric_made_in_the_scope_sees_the_whole_batch() -> None:
     assert several["accuracy"] == pytest.approx(one["accuracy"], abs=1e-6)
 
 
+def test_a_variable_without_a_gradient_stays_as_it_is() -> None:
+    class Unused(keras.layers.Layer):  # type: ignore[misc]
+        def build(self, _: Any) -> None:
+            self.unused = self.add_weight(shape=(2,), name="unused")
+
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    def build() -> Any:
+        inputs = keras.Input((4,))
+        x = Unused()(inputs)
+        outputs = keras.layers.Dense(10, activation="softmax")(x)
+        return models.ImageModel(inputs, outputs)
+
+    for kind in ("mirrored", "towers"):
+        model = compiled(build, kind, 2)
+        before = model.get_weights()
+        with pytest.warns(UserWarning, match="does not depend on unused"):
+            model.fit(*data_for(model), verbose=0)
+        moved = [
+            bool(np.any(one != other))
+            for one, other in zip(before, model.get_weights(), strict=True)
+        ]
+        assert moved == [False, True, True]
+
+
+def test_a_metric_with_parts_on_several_machines_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strategy = distribution.mirrored(2)
+    monkeypatch.setattr(
+        tf.distribute, "MultiWorkerMirroredStrategy", type(strategy)
+    )
+    with strategy.scope():
+        model = models.build_perceptron()
+        metric = keras.metrics.SparseCategoricalAccuracy("accuracy")
+        with pytest.raises(ValueError, match="'accuracy' was made in the sco"):
+            model.compile("sgd", losses.CourseCrossEntropy(), metrics=[metric])
+
+
 def test_a_step_of_another_kind_runs_on_each_replica() -> None:
     class Own(models.ImageModel):  # type: ignore[misc]
         def train_step(self, data: Any) -> Any:
