@@ -61,6 +61,8 @@ PICTURED = 200
 # A snapshot holds the weights, Adam's two slots and the best weights: for the
 # CNN 52 MB.
 SAVE_FREQ = 1000
+# Half a second of the CNN.
+STEPS_PER_CALL = 10
 # Steps between points of the curves, and between histograms.
 UPDATE_FREQ = 10
 HISTOGRAM_FREQ = 500
@@ -287,6 +289,7 @@ def train_by_step(
     settings: Settings,
     *,
     more_callbacks: Sequence[keras.callbacks.Callback] = (),
+    max_steps_per_call: int = STEPS_PER_CALL,
 ) -> Results:
     """Trains a compiled model to its end and leaves the results in `workdir`.
 
@@ -298,6 +301,7 @@ def train_by_step(
         splits: Training, validation and test images.
         settings: Of the run.
         more_callbacks: Further callbacks for `fit`.
+        max_steps_per_call: Steps that Keras runs in one call, at the most.
 
     Returns:
         The results, those of the best weights, which the model then has.
@@ -322,7 +326,10 @@ def train_by_step(
     )
     steps = settings.max_steps - state.step
     model.steps_per_execution = steps_per_call(
-        steps, settings.eval_freq, settings.save_freq
+        steps,
+        settings.eval_freq,
+        settings.save_freq,
+        most=max_steps_per_call,
     )
     started = time.perf_counter()
     model.fit(
@@ -416,18 +423,18 @@ class Speed(keras.callbacks.Callback):  # type: ignore[misc]
         return int(self.model.optimizer.iterations.numpy()), time.perf_counter()
 
 
-def steps_per_call(*distances: int) -> int:
+def steps_per_call(*distances: int, most: int = STEPS_PER_CALL) -> int:
     """Returns how many steps one call can run without missing anything.
 
     Keras always runs whole calls: with 20 steps per call, 50 steps become 60.
-    So the number divides all of these, and is 10 at the most, half a second of
-    the CNN, in which Ctrl-C has to wait.
+    So the number divides all of these.
 
     Args:
         *distances: Steps to run, and steps between two things that happen.
+        most: The largest number; Ctrl-C has to wait for so many steps.
     """
     common = math.gcd(*distances)
-    return max(n for n in range(1, 11) if common % n == 0)
+    return max(n for n in range(1, most + 1) if common % n == 0)
 
 
 def accuracy(model: keras.Model, split: datasets.ImageSplit) -> float:

@@ -26,7 +26,14 @@ def make(work: Work, data: Mnist) -> Measurement:
     keras.utils.set_random_seed(work.seed)
     model = build_model(work)
     model.steps_per_execution = common.steps_per_call(
-        work.steps, work.eval_freq, SAVE_FREQ
+        work.steps,
+        work.eval_freq,
+        SAVE_FREQ,
+        most=(
+            train_perceptron.STEPS_PER_CALL
+            if work.model == "perceptron"
+            else common.STEPS_PER_CALL
+        ),
     )
     split = image_split(data.train, work.seed)
 

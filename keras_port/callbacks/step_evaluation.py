@@ -34,7 +34,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             `val_accuracy`. Two evaluations in one `fit` need two names.
             Defaults to `"val"`.
         batch_size: Examples in one slice; it changes speed and memory, not
-            the results. Defaults to 500.
+            the results. Defaults to 1000.
 
     Raises:
         ValueError: If `eval_freq` is not a positive integer; at the start of
@@ -57,7 +57,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         *,
         eval_freq: int = 100,
         name: str = "val",
-        batch_size: int = 500,
+        batch_size: int = 1000,
     ) -> None:
         super().__init__()
         if not isinstance(eval_freq, int) or eval_freq < 1:

@@ -38,7 +38,7 @@ class ModelEvaluation:
             shape of the model's inputs; arrays `(x, y)` or
             `(x, y, sample_weight)`; or a finite `tf.data.Dataset` of batches.
         batch_size: Examples in one slice of an `ImageSplit` or of arrays. It
-            changes speed and memory, not the results. Defaults to 500.
+            changes speed and memory, not the results. Defaults to 1000.
 
     Raises:
         ValueError: If the model is not compiled, or the data is empty, of
@@ -52,7 +52,7 @@ class ModelEvaluation:
     """
 
     def __init__(
-        self, model: keras.Model, data: Any, *, batch_size: int = 500
+        self, model: keras.Model, data: Any, *, batch_size: int = 1000
     ) -> None:
         if not model.compiled:
             raise ValueError(
