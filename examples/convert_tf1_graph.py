@@ -160,19 +160,21 @@ def convert(
         max_steps: Steps of 100 images for the new head.
         seed: Of the order of the images.
     """
-    print(checkpoints.list_tf1_graph(meta))
     layer = checkpoints.TF1Graph(
         meta, inputs=names.inputs, outputs=names.outputs, feeds=names.feeds
     )
     test = splits.test.images.reshape(-1, 784).astype("float32") / 255
+    model = with_new_head(meta, names)
+    print(checkpoints.list_tf1_graph(meta))
     old_accuracy = float(
         np.mean(predicted(layer.to_model(), test) == splits.test.labels)
     )
-    model = with_new_head(meta, names)
     batches = datasets.shuffled_batches(splits.train, 100, seed=seed)
     model.fit(
         batches.map(lambda x, y: (x, y % 2)),
         steps_per_epoch=max_steps,
+        # They come in the order of the seed.
+        shuffle=False,
         verbose=0,
     )
     path = workdir / common.MODEL_FILE

@@ -112,7 +112,7 @@ def assembled(
         tuple(feed(k, value, *kinds[k]) for k, value in feeds.items()),
         tuple(updates),
         tuple(losses),
-        tuple(variables_in(source, keep)),
+        tuple(variables_in(source, keep, trainable=trainable)),
     )
 
 
@@ -138,15 +138,17 @@ def check(source: Source, keep: Iterable[str], *, trainable: bool) -> None:
         refusing.check(refusing.custom_gradients(scopes))
 
 
-def variables_in(source: Source, keep: Iterable[str]) -> list[Variable]:
+def variables_in(
+    source: Source, keep: Iterable[str], *, trainable: bool
+) -> list[Variable]:
     """Returns the variables among some operations, in the graph's order."""
     wanted = set(keep)
     found: dict[str, Variable] = {}
     for node in source.scope.nodes.values():
         if node.name in wanted and node.op in VARIABLES:
-            is_trained = node.name in source.collections.trainable
+            trained = source.collections.trainable if trainable else ()
             found.setdefault(
-                variable_name(node), variable_record(node, is_trained)
+                variable_name(node), variable_record(node, node.name in trained)
             )
     return list(found.values())
 

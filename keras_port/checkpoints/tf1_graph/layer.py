@@ -46,7 +46,8 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
         checkpoint: Prefix or folder of the values. Defaults to `None`: the
             files beside the `.meta`.
         trainable: Whether the variables that TensorFlow 1 trained are trained.
-            Defaults to `True`.
+            `False` is for good, and also in a file; to freeze them for a while
+            set the layer's `trainable` later. Defaults to `True`.
         name: Name of the layer. Defaults to `None`: one that Keras makes.
         **kwargs: As for every layer.
 
@@ -92,14 +93,10 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
         )
         super().__init__(trainable=trainable, name=name, **kwargs)
         with told_of(pathlib.Path(meta_path)):
-            self._start(program, values, trainable=trainable)
+            self._start(program, values)
 
     def _start(
-        self,
-        program: Program,
-        values: Sequence[np.ndarray] | None,
-        *,
-        trainable: bool,
+        self, program: Program, values: Sequence[np.ndarray] | None
     ) -> None:
         """Makes the variables; without values they are to be loaded."""
         # Inside an object that neither Keras nor TensorFlow looks into:
@@ -109,11 +106,9 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
             self._make(one, None if values is None else values[number])
             for number, one in enumerate(program.variables)
         ]
-        # Keras asks the variables, and tells them when this is set.
-        self.trainable = trainable
         # Traced here, so that what cannot be is told before the training.
         self._output_specs = self._network.output_specs(self._values())
-        # Compiled, loops and conditions of early graphs have no gradient.
+        # Compiled, loops have no gradient.
         self.supports_jit = False
         self.built = True
 
@@ -265,5 +260,9 @@ class TF1Graph(keras.layers.Layer):  # type: ignore[misc]
         program = from_config(config.pop("program"))
         layer: TF1Graph = cls.__new__(cls)
         keras.layers.Layer.__init__(layer, **config)
-        layer._start(program, None, trainable=config["trainable"])
+        layer._start(program, None)
+        if not config["trainable"]:
+            # Keras asks the variables, and tells them only when it changes.
+            for variable in layer._variables_of_graph:
+                variable.trainable = False
         return layer

@@ -64,9 +64,10 @@ class TF1GraphListing:
         images (None, 784) float32
       likely outputs: 1
         output (None, 10) float32
-      variables: 2
+      variables: 3
         W (784, 10) float32, trained
         b (10,) float32, trained
+        global_step () int64, not trained
       refused: 0
     """
 

@@ -218,3 +218,28 @@ def test_a_layer_is_cloned_by_its_configuration(normalised: Path) -> None:
     again: Any = TF1Graph.from_config(layer.get_config(), safe_mode=False)
     again.set_weights(layer.get_weights())
     np.testing.assert_array_equal(again(X), layer(X))
+
+
+def test_a_frozen_layer_stays_frozen_in_a_file(
+    normalised: Path, tmp_path: Path
+) -> None:
+    layer = batch_norm(normalised)
+    layer.trainable = False
+    inputs = keras.Input((4, 4, 3))
+    h = keras.layers.Flatten()(layer(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(h))
+    model.compile("adam", "mse")
+    model.fit(X, np.ones((8, 2)), verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=False)
+    assert len(loaded.trainable_variables) == 2
+    loaded.get_layer("old").trainable = True
+    # And moving values stay what they were.
+    assert len(loaded.trainable_variables) == 4
+
+
+def test_compilation_by_xla_is_declined(normalised: Path) -> None:
+    model = batch_norm(normalised).to_model()
+    with pytest.warns(UserWarning, match="jit_compile"):
+        model.compile("sgd", "mse", jit_compile=True)
+    model.fit(X, X, verbose=0)
