@@ -48,6 +48,7 @@ def test_the_batch_size_is_that_of_a_device(
     assert last == f"2 devices, towers: total time {seconds:,.1f} s."
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_validation")
 def test_the_cnn_goes_on_with_another_number_of_devices(
     tmp_path: Path, data_dir: Path
