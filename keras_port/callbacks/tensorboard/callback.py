@@ -398,5 +398,8 @@ def run_of(source: str) -> str:
 
 def close_run(scalars: StepScalars, writers: RunWriters) -> None:
     """Writes what is still kept, and closes the files."""
-    scalars.close()
-    writers.close()
+    # The garbage collector may come while a graph is being built, which would
+    # get the closing as an operation of its own, of a writer that is gone.
+    with tf.init_scope():
+        scalars.close()
+        writers.close()

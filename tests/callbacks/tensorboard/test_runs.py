@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from typing import Any
+from unittest import mock
 import weakref
 
 import keras
@@ -18,10 +19,13 @@ from keras_port import datasets
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TensorBoard
 from keras_port.callbacks import TrainingState
+from keras_port.callbacks.tensorboard.callback import close_run
 from keras_port.callbacks.tensorboard.event_files import SUFFIX
 from keras_port.callbacks.tensorboard.event_files import event_files
 from keras_port.callbacks.tensorboard.event_files import keep_steps
 from keras_port.callbacks.tensorboard.event_files import last_step
+from keras_port.callbacks.tensorboard.run_writers import RunWriters
+from keras_port.callbacks.tensorboard.step_scalars import StepScalars
 from tests.callbacks.scripted import StopAt
 from tests.callbacks.scripted import small_arrays
 from tests.callbacks.scripted import small_batches
@@ -374,3 +378,21 @@ def test_a_split_that_does_not_fit_is_refused_before_the_first_step(
     with pytest.raises(ValueError, match="784 pixels"):
         train(model, [board], steps=1)
     assert int(model.optimizer.iterations) == 0
+
+
+def test_closing_while_a_graph_is_built_is_no_part_of_it(
+    tmp_path: Path,
+) -> None:
+    writers = RunWriters(tmp_path)
+    writers.get("train")
+    scalars = mock.create_autospec(StepScalars, instance=True)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def step() -> tf.Tensor:
+        close_run(scalars, writers)
+        return tf.constant(1)
+
+    graph = step.get_concrete_function().graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    assert not [kind for kind in kinds if "Summary" in kind]
+    scalars.close.assert_called_once_with()
