@@ -100,8 +100,9 @@ def assembled(
     keep = closure(wanted, scope, given)
     check(source, keep, trainable=trainable)
     updates, losses = beside(source, keep, given)
-    keep |= closure([*updates, *losses], scope, given)
-    check(source, keep, trainable=trainable)
+    more = closure([*updates, *losses], scope, given, keep)
+    check(source, more, trainable=trainable)
+    keep |= more
     # With all that lies before the inputs, since it tells their shapes.
     whole = keep | closure([*wanted, *given], scope, ())
     kinds = inferred(subgraph(source, whole, ()), [*given, *wanted])

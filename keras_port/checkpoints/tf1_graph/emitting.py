@@ -188,8 +188,8 @@ class Emitter:
 
     def is_writer(self, node: Node) -> bool:
         """Tells whether an operation, or what it calls, assigns."""
-        if node.op in self.writers:
-            return True
+        if node.op in self.writers or not self.functions:
+            return node.op in self.writers
         return any(name in self.writers for name in functions_of(node))
 
     def import_batch(self, batch: Sequence[Node], env: Environment) -> None:

@@ -60,6 +60,8 @@ def reached(
         ValueError: If a function calls itself.
     """
     found: dict[str, Scope] = {}
+    if not functions:
+        return found
     open_calls: list[str] = []
 
     def add(callers: Iterable[Node]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping
+import functools
 import re
 from typing import Any
 from typing import NamedTuple
@@ -100,11 +101,20 @@ def why_not(
         return "" if stream in (b"", *STREAMS) else "touches files"
     if STATEFUL.fullmatch(node.op) or node.op in EXEMPT:
         return ""
-    for pattern, reason in KINDS:
-        if re.fullmatch(pattern, node.op):
-            return f"{reason}. {FED}"
+    kind = kind_of(node.op)
+    if kind:
+        return f"{kind}. {FED}"
     if described[node.op].is_stateful or node.op.startswith("_"):
         return f"keeps a state that is unknown here. {FED}"
+    return ""
+
+
+@functools.cache
+def kind_of(op: str) -> str:
+    """Returns what a type that is refused does, or an empty string."""
+    for pattern, reason in KINDS:
+        if re.fullmatch(pattern, op):
+            return reason
     return ""
 
 

@@ -52,6 +52,7 @@ def saved_keys(
         for name, record in collections.known.items()
         if record.save_slice_info_def.full_name
     }
+    constants = Constants(scope)
     stack, seen = [meta.saver_def.restore_op_name], set()
     while stack:
         name = stack.pop()
@@ -61,7 +62,7 @@ def saved_keys(
         seen.add(name)
         stack += node.controls
         if node.op in ASSIGNS and len(node.inputs) == 2:
-            saved = restored_from(node.inputs[1], scope)
+            saved = restored_from(node.inputs[1], constants)
             if saved is not None:
                 found[operation(node.inputs[0])] = saved
     return found
@@ -76,8 +77,9 @@ def sliced(record: Any) -> tuple[slice, ...]:
     )
 
 
-def restored_from(key: str, scope: Scope) -> Saved | None:
+def restored_from(key: str, constants: "Constants") -> Saved | None:
     """Returns where the value comes from that a Saver assigns."""
+    scope = constants.scope
     node = scope.nodes.get(operation(key))
     # The Saver of partitioned or resource variables puts these in between.
     while node is not None and node.op in THROUGH and node.inputs:
@@ -88,23 +90,44 @@ def restored_from(key: str, scope: Scope) -> Saved | None:
     if node is None or node.op not in RESTORES:
         return None
     number = int(key.rpartition(":")[2])
-    names = texts(node, 1, scope)
-    parts = [] if node.op == "Restore" else texts(node, 2, scope)
+    names = constants.texts(node, 1)
+    parts = [] if node.op == "Restore" else constants.texts(node, 2)
     if number >= len(names):
         return None
     part = parts[number] if number < len(parts) else ""
     return Saved(names[number], parsed(part))
 
 
-def texts(node: Node, number: int, scope: Scope) -> list[str]:
-    """Returns the constant strings that are an input of an operation."""
-    if number >= len(node.inputs):
-        return []
-    source = scope.nodes.get(operation(node.inputs[number]))
-    if source is None or source.op != "Const":
-        return []
-    values = tf.make_ndarray(source.proto.attr["value"].tensor).reshape(-1)
-    return [one.decode("utf-8", "replace") for one in values]
+class Constants:
+    """Reads lists of strings in a graph, each of them once.
+
+    Args:
+        scope: The graph.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self._read: dict[str, list[str]] = {}
+
+    def texts(self, node: Node, number: int) -> list[str]:
+        """Returns the constant strings that are an input of an operation."""
+        if number >= len(node.inputs):
+            return []
+        key = node.inputs[number]
+        if key not in self._read:
+            self._read[key] = self.read(self.scope.nodes.get(operation(key)))
+        return self._read[key]
+
+    def read(self, source: Node | None) -> list[str]:
+        """Returns the strings of a constant, none if it is something else."""
+        if source is None or source.op != "Const":
+            return []
+        values = tf.make_ndarray(source.proto.attr["value"].tensor).reshape(-1)
+        return [
+            one.decode("utf-8", "replace")
+            for one in values
+            if isinstance(one, bytes)
+        ]
 
 
 def parsed(text: str) -> tuple[slice, ...]:
