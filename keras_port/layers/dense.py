@@ -107,4 +107,7 @@ def gradient_scope(y: tf.Tensor) -> contextlib.AbstractContextManager[Any]:
     if not tf.is_symbolic_tensor(y):
         return contextlib.nullcontext()
     # A name that ends with a slash is taken as it is.
-    return tf.name_scope(f"gradient_tape/{y.op.name}/")
+    scope: contextlib.AbstractContextManager[Any] = tf.name_scope(
+        f"gradient_tape/{y.op.name}/"
+    )
+    return scope
