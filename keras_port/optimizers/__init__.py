@@ -1,5 +1,6 @@
-"""Optimizers that update as TensorFlow 1 did."""
+"""TensorFlow 1's Adam, and a learning rate for short trainings."""
 
 from keras_port.optimizers.adam import Adam
+from keras_port.optimizers.one_cycle import OneCycle
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "OneCycle"]
