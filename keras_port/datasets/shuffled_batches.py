@@ -10,6 +10,7 @@ from keras_port.datasets._checks import check_int
 from keras_port.datasets._known_labels import note_labels
 from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.pixels import scale_pixels
+from keras_port.datasets.random_shift import randomly_shifted
 
 # Two batches hide the time to make one behind the time of a step.
 PREFETCHED = 2
@@ -23,6 +24,7 @@ def shuffled_batches(
     start_step: int = 0,
     image_shape: Sequence[int] | None = None,
     one_hot: bool = False,
+    max_shift: int = 0,
 ) -> tf.data.Dataset:
     """Deals full batches of a split for ever, each epoch in another order.
 
@@ -44,6 +46,8 @@ def shuffled_batches(
             one row of height * width.
         one_hot: Whether labels are one-hot rows. Defaults to False, one
             integer per example.
+        max_shift: Pixels by which each image is moved at random, at the most,
+            up or down and left or right; black pixels come in. Defaults to 0.
 
     Returns:
         Dataset of infinite cardinality. Its elements are images, float32
@@ -71,17 +75,27 @@ def shuffled_batches(
     # No position in the stream of examples is beyond int64.
     start_step = check_int("start_step", start_step, 0, INT64_MAX // batch_size)
     shape = check_image_shape(image_shape, split)
+    max_shift = check_int(
+        "max_shift", max_shift, 0, min(split.images.shape[1:])
+    )
 
     # Outside of the function that makes a batch: it captures the two tensors
     # by reference, and the graph holds no copy of them.
-    images = tf.constant(split.images.reshape(len(split), *shape))
+    held_shape = split.images.shape[1:] if max_shift else shape
+    images = tf.constant(split.images.reshape(len(split), *held_shape))
     labels = tf.constant(split.labels, tf.int32)
 
-    def make_batch(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def make_batch(
+        indices: tf.Tensor, step: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         classes = tf.gather(labels, indices)
         if one_hot:
             classes = tf.one_hot(classes, split.num_classes)
-        return scale_pixels(tf.gather(images, indices)), classes
+        pixels = tf.gather(images, indices)
+        if step is not None:
+            pixels = randomly_shifted(pixels, max_shift, seed, step)
+            pixels = tf.reshape(pixels, (batch_size, *shape))
+        return scale_pixels(pixels), classes
 
     stream = shuffled_indices(len(split), seed, start_step * batch_size)
     batches = stream.rebatch(batch_size, drop_remainder=True)
@@ -89,7 +103,12 @@ def shuffled_batches(
     endless = tf.data.experimental.assert_cardinality(
         tf.data.INFINITE_CARDINALITY
     )
-    batches = batches.map(make_batch).apply(endless).prefetch(PREFETCHED)
+    if max_shift:
+        numbered = batches.enumerate(start_step)
+        batches = numbered.map(lambda step, indices: make_batch(indices, step))
+    else:
+        batches = batches.map(make_batch)
+    batches = batches.apply(endless).prefetch(PREFETCHED)
     batches = batches.with_options(batch_options())
     note_labels(batches, split.labels)
     return batches

@@ -344,3 +344,61 @@ def test_numpy_integers_and_keras_iterations_are_ints() -> None:
     )
     expected = dealt(split, 5, 2, seed=1, start_step=4)
     np.testing.assert_array_equal(found, expected)
+
+
+# Shifts
+
+
+def bright(count: int) -> ImageSplit:
+    """Returns images of 5 x 6 with one white pixel at row 2, column 3."""
+    images = np.zeros((count, 5, 6), np.uint8)
+    images[:, 2, 3] = 255
+    return ImageSplit(images, (np.arange(count) % 10).astype(np.uint8))
+
+
+def places(steps: int, **options: Any) -> Indices:
+    """Returns row and column of the white pixel in each image dealt."""
+    batches = shuffled_batches(
+        bright(40), 20, seed=1, image_shape=(5, 6), max_shift=2, **options
+    )
+    taken = itertools.islice(batches.as_numpy_iterator(), steps)
+    images = np.concatenate([images for images, _ in taken])
+    assert set(np.unique(images)) == {0, 1}
+    np.testing.assert_array_equal(images.sum((1, 2)), 1)
+    return np.stack(np.nonzero(images)[1:], axis=1)
+
+
+def test_each_shift_up_to_the_largest_is_equally_likely() -> None:
+    found = places(200) - [2, 3]
+    pairs, counts = np.unique(found, axis=0, return_counts=True)
+    assert len(pairs) == 25
+    assert np.abs(pairs).max() == 2
+    # 160 expected of 4,000; the standard deviation is 12.4.
+    assert counts.min() > 110
+    assert counts.max() < 210
+
+
+def test_shifts_of_a_step_follow_from_seed_and_step() -> None:
+    np.testing.assert_array_equal(places(3)[40:], places(1, start_step=2))
+    assert (places(2)[:20] != places(2)[20:]).any()
+
+
+def test_what_is_moved_out_is_gone_and_black_comes_in() -> None:
+    white = np.full((10, 4, 4), 255, np.uint8)
+    split = ImageSplit(white, np.zeros(10, np.uint8))
+    batches = shuffled_batches(split, 10, seed=1, max_shift=4)
+    images, _ = next(batches.as_numpy_iterator())
+    assert images.shape == (10, 16)
+    images = images.reshape(10, 4, 4)
+    # A rectangle is left: full where both a row and a column have a pixel.
+    rows, columns = images.max(2), images.max(1)
+    np.testing.assert_array_equal(
+        images, rows[:, :, None] * columns[:, None, :]
+    )
+    assert 0 < images.mean() < 1
+
+
+@pytest.mark.parametrize("max_shift", [-1, 5])
+def test_a_shift_out_of_the_image_is_refused(max_shift: int) -> None:
+    with pytest.raises(ValueError, match="`max_shift`"):
+        shuffled_batches(make(10), 2, seed=1, max_shift=max_shift)
