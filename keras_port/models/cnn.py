@@ -14,8 +14,11 @@ from keras_port.models.image_model import check_num_classes
 from keras_port.models.image_model import class_scores
 from keras_port.models.image_model import image_inputs
 
-# The standard deviation of the course's `tf.truncated_normal`.
-WEIGHT_STDDEV = 0.1
+# The course's `tf.truncated_normal`.
+COURSE_INITIALIZER = {
+    "class_name": "TruncatedNormal",
+    "config": {"stddev": 0.1},
+}
 
 
 def build_cnn(
@@ -24,6 +27,7 @@ def build_cnn(
     num_classes: int = 10,
     activation: Activation = "softmax",
     dropout_rate: float = 0.5,
+    kernel_initializer: Any = None,
     name: str = "cnn",
 ) -> ImageModel:
     """Builds the course's convolutional network.
@@ -44,6 +48,8 @@ def build_cnn(
             logits, or any other of Keras. Defaults to `"softmax"`.
         dropout_rate: Probability of dropping one of the 1,024 values in
             training; 1 minus the course's `keep_prob`. Defaults to 0.5.
+        kernel_initializer: Name or configuration of Keras' for the initial
+            weights, such as `"he_normal"`. Defaults to `None`: the course's.
         name: Name of the model. Defaults to `"cnn"`.
 
     Returns:
@@ -63,37 +69,49 @@ def build_cnn(
     TensorShape([2, 1024])
     """
     check_num_classes(num_classes)
+    initial = kernel_initializer or COURSE_INITIALIZER
     inputs, x = image_inputs(input_shape)
     x = keras.layers.Reshape((SIDE, SIDE, 1), name="reshape")(x)
     for number, channels in ((1, 32), (2, 64)):
-        x = convolution(channels, name=f"conv{number}")(x)
+        x = convolution(channels, initial, name=f"conv{number}")(x)
         x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    x = dense(1024, activation="relu", name="fc1")(x)
+    x = dense(1024, initial, activation="relu", name="fc1")(x)
     x = Dropout(rate=dropout_rate, name="dropout")(x)
-    logits = dense(num_classes, name="fc2")(x)
+    logits = dense(num_classes, initial, name="fc2")(x)
     return ImageModel(inputs, class_scores(logits, activation), name=name)
 
 
-def convolution(channels: int, *, name: str) -> keras.layers.Conv2D:
+def convolution(
+    channels: int, initializer: Any, *, name: str
+) -> keras.layers.Conv2D:
     """Returns a 5 x 5 convolution that keeps the size, with relu."""
     return keras.layers.Conv2D(
         channels,
         5,
         padding="same",
         activation="relu",
-        kernel_initializer=weight_initializer(),
+        kernel_initializer=new_initializer(initializer),
         name=name,
     )
 
 
-def dense(units: int, *, name: str, **kwargs: Any) -> Dense:
-    """Returns a dense layer with the course's initial weights."""
+def dense(units: int, initializer: Any, *, name: str, **kwargs: Any) -> Dense:
+    """Returns a dense layer with these initial weights."""
     return Dense(
-        units, kernel_initializer=weight_initializer(), name=name, **kwargs
+        units,
+        kernel_initializer=new_initializer(initializer),
+        name=name,
+        **kwargs,
     )
 
 
-def weight_initializer() -> keras.initializers.Initializer:
+def new_initializer(initializer: Any) -> keras.initializers.Initializer:
     """Returns a new initializer, so that layers do not share its seed."""
-    return keras.initializers.TruncatedNormal(stddev=WEIGHT_STDDEV)
+    made = keras.initializers.get(initializer)
+    if not isinstance(made, keras.initializers.Initializer):
+        raise ValueError(
+            "`kernel_initializer` must be the name or the configuration of an "
+            f"initializer of Keras. Received: kernel_initializer={initializer}"
+        )
+    return made.clone() if made is initializer else made

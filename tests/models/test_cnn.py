@@ -117,3 +117,26 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=part):
         build_cnn(**options)
+
+
+def test_other_initial_weights_on_request() -> None:
+    keras.utils.set_random_seed(1)
+    model = build_cnn(kernel_initializer="he_normal")
+    for name, fan_in in (("conv1", 25), ("conv2", 800), ("fc1", 3136)):
+        kernel = model.get_layer(name).kernel.numpy()
+        # 800 values and more: the deviation is known to some per cent.
+        assert kernel.std() == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
+    # Layers of one shape must not begin with the same weights.
+    given = keras.initializers.HeNormal(seed=3)
+    first, second = (
+        build_cnn(kernel_initializer=given).get_layer(name).kernel.numpy()
+        for name in ("conv1", "conv2")
+    )
+    assert not np.array_equal(first[:, :, 0], second[:, :, 0, :32])
+
+
+def test_what_is_no_initializer_is_refused() -> None:
+    with pytest.raises(ValueError, match="nitializer"):
+        build_cnn(kernel_initializer="he_normall")
+    with pytest.raises(ValueError, match="`kernel_initializer` must be"):
+        build_cnn(kernel_initializer=lambda shape, dtype: 0)
