@@ -290,6 +290,7 @@ def train_by_step(
     *,
     more_callbacks: Sequence[keras.callbacks.Callback] = (),
     max_steps_per_call: int = STEPS_PER_CALL,
+    max_shift: int = 0,
 ) -> Results:
     """Trains a compiled model to its end and leaves the results in `workdir`.
 
@@ -302,6 +303,7 @@ def train_by_step(
         settings: Of the run.
         more_callbacks: Further callbacks for `fit`.
         max_steps_per_call: Steps that Keras runs in one call, at the most.
+        max_shift: Pixels by which training images are moved, at the most.
 
     Returns:
         The results, those of the best weights, which the model then has.
@@ -323,6 +325,7 @@ def train_by_step(
         seed=settings.seed,
         start_step=state.batches,
         image_shape=model.input_shape[1:],
+        max_shift=max_shift,
     )
     steps = settings.max_steps - state.step
     model.steps_per_execution = steps_per_call(

@@ -4,6 +4,10 @@ The network is validated each --eval_freq steps. Each better model is saved,
 --patience validations in a row without a better one end the training, and the
 best weights are evaluated on the test images. Ctrl-C ends in order; the same
 command goes on later.
+
+--recipe=fast trains the same network to a better accuracy in some twentieth of
+the time: 550 steps of 200 images, moved by up to two pixels, with one cycle of
+the learning rate, in bfloat16 where the machine has it.
 """
 
 import contextlib
@@ -12,6 +16,9 @@ from typing import Any
 from absl import flags
 import common  # First: it sets what TensorFlow reads when it is imported.
 import keras
+from recipes import RECIPES
+from recipes import Recipe
+from recipes import has_bfloat16
 
 from keras_port import datasets
 from keras_port import distribution
@@ -24,8 +31,22 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 def define_flags() -> None:
     """Defines the flags of this script."""
+    course = RECIPES["course"]
     common.define_settings(
-        workdir="runs/cnn", max_steps=20_000, eval_freq=100, learning_rate=1e-4
+        workdir="runs/cnn",
+        max_steps=course.max_steps,
+        eval_freq=course.eval_freq,
+        learning_rate=course.learning_rate,
+    )
+    fast = RECIPES["fast"]
+    flags.DEFINE_enum(
+        "recipe",
+        "course",
+        list(RECIPES),
+        "How to train. `fast` has other defaults: "
+        f"--max_steps={fast.max_steps} --batch_size={fast.batch_size} "
+        f"--eval_freq={fast.eval_freq} --learning_rate={fast.learning_rate}, "
+        "the peak of one cycle over all steps.",
     )
     flags.DEFINE_integer(
         "num_devices",
@@ -36,17 +57,36 @@ def define_flags() -> None:
     )
     flags.DEFINE_enum(
         "precision",
-        "float32",
+        None,
         list(PRECISIONS),
-        "Of the computation; the weights are float32 always.",
+        "Of the computation; the weights are float32 always. Without it "
+        "float32, and with --recipe=fast bfloat16 where the machine has it.",
     )
 
 
-def build_model(learning_rate: float) -> models.ImageModel:
-    """Returns the course's network, compiled as the course trains it."""
-    model = models.build_cnn()
+def build_model(
+    learning_rate: float,
+    *,
+    recipe: Recipe = RECIPES["course"],
+    steps: int | None = None,
+) -> models.ImageModel:
+    """Returns the course's network, compiled as a recipe trains it.
+
+    Args:
+        learning_rate: Of the optimizer, or the peak of its cycle.
+        recipe: How it trains. Defaults to the course's way.
+        steps: Length of the cycle of a recipe that has one. Defaults to that
+            of the recipe.
+    """
+    rate: Any = learning_rate
+    if recipe.one_cycle:
+        rate = optimizers.OneCycle(learning_rate, steps or recipe.max_steps)
+    model = models.build_cnn(
+        dropout_rate=recipe.dropout_rate,
+        kernel_initializer=recipe.kernel_initializer,
+    )
     model.compile(
-        optimizer=optimizers.Adam(learning_rate),
+        optimizer=optimizers.Adam(rate),
         loss=losses.CourseCrossEntropy("sum"),
         metrics=["accuracy"],
     )
@@ -56,7 +96,8 @@ def build_model(learning_rate: float) -> models.ImageModel:
 def train_cnn(
     settings: common.Settings,
     *,
-    precision: str = "float32",
+    recipe: str = "course",
+    precision: str | None = None,
     num_devices: int = 1,
 ) -> common.Results:
     """Trains the network, or goes on with it, or tells what it has given."""
@@ -66,24 +107,39 @@ def train_cnn(
         # is no part of the run: it may go on with another one.
         scope = distribution.mirrored(num_devices).scope()
     splits = datasets.load_mnist(settings.data_dir)
-    finished = common.finished_results(
-        settings, script="train_cnn", precision=precision
-    )
+    how = RECIPES[recipe]
+    precision = precision or how.precision()
+    more: dict[str, Any] = {"recipe": recipe, "precision": precision}
+    if how.one_cycle:
+        # A longer cycle has another rate at each step: it is another run.
+        more["cycle_steps"] = settings.max_steps
+    finished = common.finished_results(settings, script="train_cnn", **more)
     if finished is not None:
         print(f"{settings.workdir} is finished; there is nothing left to do.")
         return finished
+    if precision == "bfloat16" and not has_bfloat16():
+        print(
+            "This machine has no instructions for bfloat16 and computes it "
+            "slowly; --precision=float32 will be faster."
+        )
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(PRECISIONS[precision])
     with scope:
-        model = build_model(settings.learning_rate)
-    return common.train_by_step(model, splits, settings)
+        model = build_model(
+            settings.learning_rate, recipe=how, steps=settings.max_steps
+        )
+    return common.train_by_step(
+        model, splits, settings, max_shift=how.max_shift
+    )
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
+    RECIPES[flags.FLAGS.recipe].set_defaults()
     settings = common.settings_from_flags()
     results = train_cnn(
         settings,
+        recipe=flags.FLAGS.recipe,
         precision=flags.FLAGS.precision,
         num_devices=flags.FLAGS.num_devices,
     )

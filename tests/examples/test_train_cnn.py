@@ -10,8 +10,10 @@ import sys
 from typing import IO
 from typing import NamedTuple
 
+from absl import flags
 import keras
 import pytest
+import recipes
 import train_cnn
 
 from keras_port.checkpoints import read_record
@@ -54,6 +56,54 @@ def test_a_longer_run_goes_on_and_ends_as_one_without_a_pause(
     plain = train_cnn.train_cnn(short_settings(tmp_path / "b", data_dir))
     assert without_times(resumed) == without_times(plain)
     assert same_models(tmp_path / "a", tmp_path / "b")
+
+
+@pytest.mark.usefixtures("small_validation")
+def test_the_fast_recipe_has_its_own_way(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    settings = short_settings(tmp_path / "run", data_dir, max_steps=2)
+    results = train_cnn.train_cnn(settings, recipe="fast")
+    check_results(tmp_path / "run", results)
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    rate = model.optimizer.get_config()["learning_rate"]
+    assert rate["class_name"] == "OneCycle"
+    assert rate["config"]["steps"] == 2
+    fast = recipes.RECIPES["fast"]
+    assert model.get_layer("dropout").rate == fast.dropout_rate
+    longer = short_settings(tmp_path / "run", data_dir, max_steps=4)
+    with pytest.raises(ValueError, match="cycle_steps 2 there, 4 here"):
+        train_cnn.train_cnn(longer, recipe="fast")
+    with pytest.raises(ValueError, match="recipe fast there, course here"):
+        train_cnn.train_cnn(settings)
+
+
+@pytest.mark.parametrize(
+    ("has", "expected"), [(True, "bfloat16"), (False, "float32")]
+)
+def test_the_fast_recipe_takes_bfloat16_where_it_is(
+    has: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "has_bfloat16", lambda: has)
+    assert recipes.RECIPES["fast"].precision() == expected
+    assert recipes.RECIPES["course"].precision() == "float32"
+
+
+def test_flags_that_were_given_stay_and_others_come_from_the_recipe() -> None:
+    values = flags.FlagValues()
+    for name, default in (
+        ("batch_size", 100),
+        ("max_steps", 20_000),
+        ("eval_freq", 100),
+    ):
+        flags.DEFINE_integer(name, default, "", flag_values=values)
+    flags.DEFINE_float("learning_rate", 1e-4, "", flag_values=values)
+    values(["train_cnn.py", "--max_steps=7", "--eval_freq=100"])
+    recipe = recipes.RECIPES["fast"]
+    recipe.set_defaults(values)
+    assert (values.max_steps, values.eval_freq) == (7, 100)
+    assert values.batch_size == recipe.batch_size
+    assert values.learning_rate == recipe.learning_rate
 
 
 class Interrupted(NamedTuple):
