@@ -18,6 +18,8 @@ from keras_port.training.functional_class import functional_class
 from keras_port.training.gradient_result import GradientObserver
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.gradient_result import Pair
+from keras_port.training.hard_examples import check_hard_examples
+from keras_port.training.hard_examples import gradients_of_hard_examples
 from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.loss_reduction import is_summed
 from keras_port.training.loss_scaling import unscaled
@@ -98,6 +100,7 @@ class GradientModel(CheckedFitModel):
         *,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
+        hard_examples: int | None = None,
         gradient_observers: Sequence[GradientObserver] = (),
         **kwargs: Any,
     ) -> None:
@@ -114,6 +117,10 @@ class GradientModel(CheckedFitModel):
                 loss added, so that `k` batches of `n` give the update of one
                 batch of `k * n`. `optimizer.iterations` counts updates.
                 Defaults to `None`: each batch.
+            hard_examples: Examples of each batch to train on, drawn without
+                replacement, each with a chance in proportion to its loss. The
+                metrics are those of the whole batch, without dropout.
+                Defaults to `None`: all of them.
             gradient_observers: Functions called with the pairs of each batch
                 while the step is built, to add operations that look at them,
                 such as `tf.summary.histogram`. The pairs are those of
@@ -124,12 +131,14 @@ class GradientModel(CheckedFitModel):
 
         Raises:
             ValueError: For a limit that is not positive, fewer than one
-                accumulation step, or accumulation asked for twice; for a
-                model or an optimizer made outside of the scope of a strategy
-                with several replicas.
+                accumulation step, or accumulation asked for twice; for
+                `hard_examples` below one, with several losses or several
+                replicas; for a model or an optimizer made outside of the
+                scope of a strategy with several replicas.
         """
         check_clipnorm(global_clipnorm)
         check_accumulation(gradient_accumulation_steps)
+        check_hard_examples(hard_examples, loss, shared=has_replicas(self))
         check_metrics(self, kwargs.get("metrics"))
         check_metrics(self, kwargs.get("weighted_metrics"))
         without_compiler(self, kwargs)
@@ -142,6 +151,7 @@ class GradientModel(CheckedFitModel):
         check_accumulated_once(gradient_accumulation_steps, self.optimizer)
         self._global_clipnorm = global_clipnorm
         self._accumulation_steps = gradient_accumulation_steps
+        self._hard_examples = hard_examples
         self._gradient_observers = tuple(gradient_observers)
         self._step_record = outside_of_strategies(StepRecord)
         self.step_log = outside_of_strategies(StepLog)
@@ -159,6 +169,7 @@ class GradientModel(CheckedFitModel):
         if self.compiled:
             config["global_clipnorm"] = self._global_clipnorm
             config["gradient_accumulation_steps"] = self._accumulation_steps
+            config["hard_examples"] = self._hard_examples
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -180,8 +191,9 @@ class GradientModel(CheckedFitModel):
                 `None`.
 
         Returns:
-            A `GradientResult` with `loss`, `outputs` and `pairs`. Under loss
-            scaling the gradients are those of the loss itself, not of the
+            A `GradientResult` with `loss`, `outputs` and `pairs`. With
+            `hard_examples` the first two are those of the whole batch. Under
+            loss scaling the gradients are those of the loss itself, not of the
             scaled one. Inside `Strategy.run` loss and gradients are those of
             the examples of all replicas together, and `outputs` the replica's
             own.
@@ -197,6 +209,16 @@ class GradientModel(CheckedFitModel):
         context = replica_context()
         if context is not None:
             return gradients_in_loop(self, context, (x, y, sample_weight))
+        if self._hard_examples is not None:
+            return gradients_of_hard_examples(
+                self,
+                x,
+                y,
+                sample_weight,
+                count=self._hard_examples,
+                # So that a resumed training draws the same.
+                batch=self._step_record.batches,
+            )
         return self.share_gradients(x, y, sample_weight, None)
 
     def share_gradients(

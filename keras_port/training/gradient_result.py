@@ -18,7 +18,7 @@ class GradientResult:
 
     Args:
         loss: Scalar, the loss that was differentiated, regularisation
-            included.
+            included; with `hard_examples` that of the whole batch.
         outputs: The model's outputs for the batch.
         pairs: List of (gradient, variable), one for each trainable variable
             in the model's order, as TensorFlow 1's

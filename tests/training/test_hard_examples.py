@@ -1,0 +1,154 @@
+"""Training on the examples of a batch that have a high loss."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_port import distribution
+from keras_port.losses import CourseCrossEntropy
+from keras_port.training import GradientModel
+from keras_port.training.hard_examples import drawn
+from keras_port.training.hard_examples import example_losses
+
+
+def compiled(hard_examples: int | None, loss: Any = "mse") -> GradientModel:
+    """Returns a model of three weights, the same each time."""
+    inputs = keras.Input((3,))
+    outputs = keras.layers.Dense(1, kernel_initializer="ones")(inputs)
+    model = GradientModel(inputs, outputs)
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.1),
+        loss=loss,
+        hard_examples=hard_examples,
+    )
+    return model
+
+
+def batch(hard: int, easy: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns examples that `compiled` knows, and `hard` ones in front."""
+    x = np.random.default_rng(1).normal(size=(hard + easy, 3)).astype("float32")
+    y = x.sum(axis=1, keepdims=True)
+    y[:hard] += 1
+    return x, y
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum"])
+def test_gradients_are_those_of_the_hard_examples(reduction: str) -> None:
+    x, y = batch(hard=4, easy=20)
+    loss = keras.losses.MeanSquaredError(reduction=reduction)
+    result = compiled(4, loss).compute_gradients(x, y)
+    alone = compiled(None, loss).compute_gradients(x[:4], y[:4])
+    for (found, _), (expected, _) in zip(
+        result.pairs, alone.pairs, strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    whole = compiled(None, loss).compute_gradients(x, y)
+    np.testing.assert_allclose(result.loss, whole.loss, rtol=1e-6)
+    np.testing.assert_allclose(result.outputs, whole.outputs, rtol=1e-6)
+
+
+def test_a_batch_that_is_smaller_is_used_whole() -> None:
+    x, y = batch(hard=2, easy=3)
+    found = compiled(9).compute_gradients(x, y).pairs[0][0]
+    expected = compiled(None).compute_gradients(x, y).pairs[0][0]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_examples_without_a_weight_are_not_drawn() -> None:
+    x, y = batch(hard=8, easy=0)
+    weights = np.array([1, 0, 1, 0, 0, 0, 0, 0], "float32")
+    found = compiled(2).compute_gradients(x, y, weights).pairs[0][0]
+    expected = compiled(None).compute_gradients(x[[0, 2]], y[[0, 2]])
+    np.testing.assert_allclose(found, expected.pairs[0][0], rtol=1e-5)
+
+
+def test_the_chance_is_in_proportion_to_the_loss() -> None:
+    losses = tf.constant([1.0, 2.0, 0.0, 5.0])
+    counts = np.zeros(4)
+    for number in range(2000):
+        [index] = drawn(losses, 1, tf.constant(number, tf.int64))
+        counts[index] += 1
+    # Four standard deviations of such a count are at most 90.
+    np.testing.assert_allclose(counts, [250, 500, 0, 1250], atol=90)
+
+
+def test_none_is_drawn_twice() -> None:
+    losses = tf.constant([100.0, 1e-9, 0.0, -3.0])
+    picked = drawn(losses, 4, tf.constant(1, tf.int64))
+    assert sorted(picked.numpy()) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "outputs", "expected"),
+    [
+        ("mse", [[1.0, 3.0]], [[0.0, 0.0]], [5.0]),
+        (keras.losses.MeanSquaredError(), [[1.0], [3]], [[0.0], [0]], [1, 9]),
+        (
+            keras.losses.SparseCategoricalCrossentropy(),
+            [0, 1],
+            [[0.5, 0.5], [0.75, 0.25]],
+            np.log([2, 4]),
+        ),
+        (
+            CourseCrossEntropy("sum"),
+            [0, 1],
+            [[0.5, 0.5], [0.75, 0.25]],
+            np.log([2, 4]),
+        ),
+    ],
+)
+def test_loss_of_each_example(
+    loss: Any, y: Any, outputs: Any, expected: Any
+) -> None:
+    found = example_losses(loss, np.array(y), np.array(outputs, "float32"))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_fit_trains_and_a_saved_model_goes_on(tmp_path: Path) -> None:
+    x, y = batch(hard=4, easy=28)
+    model = compiled(4)
+    history = model.fit(x, y, batch_size=16, epochs=3, verbose=0)
+    # The loss of all: a mean over the hard ones alone would begin near 1.
+    assert history.history["loss"][0] < 0.5
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_compile_config()["hard_examples"] == 4
+
+
+def test_the_draw_depends_on_the_batch_and_on_nothing_else() -> None:
+    x, y = batch(hard=30, easy=0)
+    gradients = []
+    for trained in (0, 1, 1):
+        model = compiled(3)
+        model.optimizer.learning_rate = 0
+        for _ in range(trained):
+            model.train_on_batch(x, y)
+        gradients.append(model.compute_gradients(x, y).pairs[0][0].numpy())
+    assert not np.array_equal(gradients[0], gradients[1])
+    np.testing.assert_array_equal(gradients[1], gradients[2])
+
+
+@pytest.mark.parametrize(
+    ("count", "loss", "part"),
+    [
+        (0, "mse", "positive integer"),
+        (1.5, "mse", "positive integer"),
+        (3, None, "needs one loss"),
+        (3, ["mse"], "needs one loss"),
+    ],
+)
+def test_wrong_arguments_are_refused(count: Any, loss: Any, part: str) -> None:
+    with pytest.raises(ValueError, match=part):
+        compiled(count, loss)
+
+
+def test_several_devices_are_refused() -> None:
+    with (
+        distribution.mirrored(2).scope(),
+        pytest.raises(ValueError, match="several devices"),
+    ):
+        compiled(3)
