@@ -16,6 +16,8 @@ class Recipe:
 
     Args:
         batch_size: Examples per step.
+        hard_examples: Examples of each batch to train on, drawn by their loss,
+            `None` for all.
         max_steps: Steps at the most; with `one_cycle` the length of the cycle.
         eval_freq: Steps between validations.
         learning_rate: Of the optimizer; with `one_cycle` its peak.
@@ -28,6 +30,7 @@ class Recipe:
     """
 
     batch_size: int = 100
+    hard_examples: int | None = None
     max_steps: int = 20_000
     eval_freq: int = 100
     learning_rate: float = 1e-4
@@ -52,9 +55,10 @@ RECIPES = {
     "course": Recipe(),
     # Measured one by one in docs/speed.md, "The fast recipe".
     "fast": Recipe(
-        batch_size=200,
-        max_steps=550,
-        eval_freq=275,
+        batch_size=300,
+        hard_examples=64,
+        max_steps=480,
+        eval_freq=240,
         learning_rate=3e-3,
         one_cycle=True,
         dropout_rate=0.25,

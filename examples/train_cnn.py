@@ -6,8 +6,9 @@ best weights are evaluated on the test images. Ctrl-C ends in order; the same
 command goes on later.
 
 --recipe=fast trains the same network to a better accuracy in some twentieth of
-the time: 550 steps of 200 images, moved by up to two pixels, with one cycle of
-the learning rate, in bfloat16 where the machine has it.
+the time: 480 steps that look at 300 images each, moved by up to two pixels, and
+train on 64 of them, those with a high loss more likely; one cycle of the
+learning rate; bfloat16 where the machine has it.
 """
 
 import contextlib
@@ -89,6 +90,7 @@ def build_model(
         optimizer=optimizers.Adam(rate),
         loss=losses.CourseCrossEntropy("sum"),
         metrics=["accuracy"],
+        hard_examples=recipe.hard_examples,
     )
     return model
 
