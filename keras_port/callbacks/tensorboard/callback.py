@@ -138,7 +138,7 @@ class TensorBoard(EvaluationListener):
         self._names: list[str] = []
         self._graph_wanted = False
         self._profiling = False
-        self._step = 0
+        self._step = self._first_step = 0
         self._means: dict[str, Any] | None = None
         self._epoch_ended = False
         self._finalizer: Callable[[], Any] = lambda: None
@@ -174,6 +174,7 @@ class TensorBoard(EvaluationListener):
         if self._scalars is None:
             self._open()
         assert self._scalars is not None
+        self._write_graphs()
         self._scalars.before_step()
         self._profile()
 
@@ -190,10 +191,6 @@ class TensorBoard(EvaluationListener):
         if self._histograms and step // freq > self._step // freq:
             self._histograms.write(step)
         self._step = step
-        if self._graph_wanted:
-            # Now every layer, metric and slot has been built.
-            self._graph_wanted = False
-            self._write_graphs()
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
         """Writes the results of an evaluation into a run of their own."""
@@ -240,6 +237,7 @@ class TensorBoard(EvaluationListener):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the points of the projector, and closes the files."""
+        self._write_graphs()
         if self._pages is not None:
             from keras_port.callbacks.tensorboard import projector
 
@@ -249,6 +247,7 @@ class TensorBoard(EvaluationListener):
 
     def get_state(self) -> dict[str, Any]:
         """Puts all on the disk: a resumed training removes later steps only."""
+        self._write_graphs()
         self._flush()
         if self._scalars is not None:
             self._means = self._scalars.get_state()
@@ -260,7 +259,7 @@ class TensorBoard(EvaluationListener):
         self._means = state["means"]
 
     def _open(self) -> None:
-        step = self._step = self._iterations()
+        step = self._step = self._first_step = self._iterations()
         for folder in self._run_folders():
             if step == 0:
                 self._remove_another_run(folder)
@@ -335,7 +334,16 @@ class TensorBoard(EvaluationListener):
         )
 
     def _write_graphs(self) -> None:
+        """Writes the graphs, if this run has none yet.
+
+        After the first call: then every layer, metric and slot has been built,
+        and whoever waits for the first step does not wait for this.
+        """
+        wanted = self._graph_wanted and self._writers is not None
+        if not wanted or self._iterations() == self._first_step:
+            return
         assert self._writers is not None
+        self._graph_wanted = False
         batch = fixed_batch(self.model, self.data)
         writer = self._writers.get(TRAIN)
         write_layer_graph(self.model, writer)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+import re
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,18 @@ Runs = dict[str, dict[str, list[tuple[int, Any]]]]
 
 
 def events_of(folder: Path) -> Iterator[Any]:
-    """Yields the events of one run, whoever wrote them, file by file."""
-    for path in sorted(folder.glob(PATTERN)):
+    """Yields the events of one run, in the order in which files were begun."""
+    for path in sorted(folder.glob(PATTERN), key=numbers_in_name):
         for _, event in events(path):
             yield event
+
+
+def numbers_in_name(path: Path) -> list[int]:
+    """Returns the second, the process, and the number of a file in it.
+
+    As a text, the tenth file of a second would come before the ninth.
+    """
+    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 def written(log_dir: Path) -> Runs:
