@@ -57,8 +57,8 @@ RECIPES = {
     "fast": Recipe(
         batch_size=300,
         hard_examples=64,
-        max_steps=480,
-        eval_freq=240,
+        max_steps=600,
+        eval_freq=300,
         learning_rate=3e-3,
         one_cycle=True,
         dropout_rate=0.25,

@@ -6,7 +6,7 @@ best weights are evaluated on the test images. Ctrl-C ends in order; the same
 command goes on later.
 
 --recipe=fast trains the same network to a better accuracy in some twentieth of
-the time: 480 steps that look at 300 images each, moved by up to two pixels, and
+the time: 600 steps that look at 300 images each, moved by up to two pixels, and
 train on 64 of them, those with a high loss more likely; one cycle of the
 learning rate; bfloat16 where the machine has it.
 """

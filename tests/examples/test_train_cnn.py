@@ -10,13 +10,14 @@ import sys
 from typing import IO
 from typing import NamedTuple
 
-from absl import flags
+import common
 import keras
 import pytest
 import recipes
 import train_cnn
 
 from keras_port.checkpoints import read_record
+from tests.examples.conftest import RunScript
 from tests.examples.small_data import check_results
 from tests.examples.small_data import read_results
 from tests.examples.small_data import same_models
@@ -89,21 +90,26 @@ def test_the_fast_recipe_takes_bfloat16_where_it_is(
     assert recipes.RECIPES["course"].precision() == "float32"
 
 
-def test_flags_that_were_given_stay_and_others_come_from_the_recipe() -> None:
-    values = flags.FlagValues()
-    for name, default in (
-        ("batch_size", 100),
-        ("max_steps", 20_000),
-        ("eval_freq", 100),
-    ):
-        flags.DEFINE_integer(name, default, "", flag_values=values)
-    flags.DEFINE_float("learning_rate", 1e-4, "", flag_values=values)
-    values(["train_cnn.py", "--max_steps=7", "--eval_freq=100"])
+def test_flags_that_were_given_stay_and_others_come_from_the_recipe(
+    run_script: RunScript, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[common.Settings] = []
+
+    def train(settings: common.Settings, **more: object) -> common.Results:
+        taken.append(settings)
+        assert more["recipe"] == "fast"
+        return common.Results(7, 7, 0.5, 0.5, 1.0, 1.0, "", "max_steps")
+
+    monkeypatch.setattr(train_cnn, "train_cnn", train)
+    ended = run_script(
+        train_cnn, "--recipe=fast", "--max_steps=7", "--eval_freq=100"
+    )
+    assert ended.code == 0
+    [settings] = taken
+    assert (settings.max_steps, settings.eval_freq) == (7, 100)
     recipe = recipes.RECIPES["fast"]
-    recipe.set_defaults(values)
-    assert (values.max_steps, values.eval_freq) == (7, 100)
-    assert values.batch_size == recipe.batch_size
-    assert values.learning_rate == recipe.learning_rate
+    assert settings.batch_size == recipe.batch_size
+    assert settings.learning_rate == recipe.learning_rate
 
 
 class Interrupted(NamedTuple):
