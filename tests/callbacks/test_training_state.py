@@ -1,8 +1,11 @@
 """A training that was killed goes on as if nothing had happened."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 import json
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 import threading
@@ -141,17 +144,88 @@ def test_a_stopped_training_goes_on_to_the_same_bits(
     assert set(history) == set(plain_history)
 
 
+def broken_ways(content: bytes) -> list[bytes]:
+    """Returns a file cut off or with one bit flipped, each in many places."""
+    chance = np.random.default_rng(1)
+    cut = [0, 1, len(content) - 1, *chance.integers(2, len(content), 20)]
+    broken = [content[:length] for length in cut]
+    for place in chance.integers(0, len(content), 60):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << chance.integers(8)
+        broken.append(bytes(flipped))
+    return broken
+
+
 def test_a_broken_snapshot_is_named_and_the_one_before_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fit(noisy_model(), tmp_path, steps=8)
     newest = tmp_path / "state-00000008.npz"
-    content = bytearray(newest.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    newest.write_bytes(content)
-    with pytest.raises(ValueError, match="not a whole snapshot"):
-        read_snapshot(newest)
-    assert TrainingState(tmp_path).step == 4
+    whole = read_snapshot(newest)
+    refused = 0
+    for content in broken_ways(newest.read_bytes()):
+        newest.write_bytes(content)
+        try:
+            found = read_snapshot(newest)
+        except ValueError:
+            refused += 1
+            caplog.clear()
+            assert TrainingState(tmp_path).step == 4
+            assert f"{newest.name} is not a whole snapshot" in caplog.text
+        else:
+            # A bit of the container that means nothing, as of a file's date.
+            np.testing.assert_equal(found, whole)
+    assert refused > 60
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Returns a folder on a disk of its own, of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(command, check=False, capture_output=True).returncode
+    ):
+        pytest.skip("Mounting a small disk needs root on Linux.")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Writes a file that takes all that is left of a disk, and returns it."""
+    path = folder / "filling"
+    with (
+        path.open("wb", buffering=0) as file,
+        contextlib.suppress(OSError),
+    ):
+        while True:
+            file.write(bytes(512))
+    return path
+
+
+def test_a_disk_that_becomes_full_loses_nothing(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    plain, _ = fit(noisy_model(), tmp_path / "plain", steps=20)
+
+    class Filling(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if int(self.model.optimizer.iterations) == 6:
+                fill(small_disk)
+
+    with pytest.raises(OSError, match=r"Step 8: .*No space left.*as they were"):
+        fit(noisy_model(), small_disk, steps=20, more=[Filling()])
+    # Another start says so before any training.
+    with pytest.raises(OSError, match="No space left"):
+        fit(noisy_model(), small_disk, steps=20)
+    (small_disk / "filling").unlink()
+    assert TrainingState(small_disk).step == 4
+    resumed, _ = fit(noisy_model(), small_disk, steps=20)
+    for left, right in zip(resumed, plain, strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert not list(small_disk.glob(".partial-*"))
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
