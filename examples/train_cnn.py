@@ -5,10 +5,9 @@ The network is validated each --eval_freq steps. Each better model is saved,
 best weights are evaluated on the test images. Ctrl-C ends in order; the same
 command goes on later.
 
---recipe=fast trains the same network to a better accuracy in some twentieth of
-the time: 600 steps that look at 300 images each, moved by up to two pixels, and
-train on 64 of them, those with a high loss more likely; one cycle of the
-learning rate; bfloat16 where the machine has it.
+--recipe=fast trains the same network in 600 steps. Each looks at 300 images,
+moved by up to two pixels, and trains on 64 of them, those with a high loss more
+likely; one cycle of the learning rate; bfloat16 where the machine has it.
 """
 
 import contextlib
