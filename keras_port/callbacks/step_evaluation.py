@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_port._arguments import check_integer
 from keras_port.callbacks.evaluation_listener import channel_of
 from keras_port.training import ModelEvaluation
 
@@ -60,11 +61,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         batch_size: int = 1000,
     ) -> None:
         super().__init__()
-        if not isinstance(eval_freq, int) or eval_freq < 1:
-            raise ValueError(
-                "`eval_freq` must be a positive integer, in steps. "
-                f"Received: eval_freq={eval_freq}"
-            )
+        check_integer("eval_freq", eval_freq, note=", in steps")
         self.data = data
         self.eval_freq = eval_freq
         self.name = name

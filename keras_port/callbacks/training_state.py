@@ -9,6 +9,7 @@ from typing import Any
 from absl import logging
 import keras
 
+from keras_port._arguments import check_integer
 from keras_port.callbacks import model_state
 from keras_port.callbacks.evaluation_listener import channel_of
 from keras_port.checkpoints.atomic_file import remove_leftovers
@@ -88,15 +89,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         stateful_callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
-        for name, count in (
-            ("save_freq", save_freq),
-            ("max_to_keep", max_to_keep),
-        ):
-            if not isinstance(count, int) or count < 1:
-                raise ValueError(
-                    f"`{name}` must be a positive integer. "
-                    f"Received: {name}={count}"
-                )
+        check_integer("save_freq", save_freq)
+        check_integer("max_to_keep", max_to_keep)
         for callback in stateful_callbacks:
             check_participant(callback)
         self.directory = pathlib.Path(directory)

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_port._arguments import check_integer
+
 
 def check_clipnorm(global_clipnorm: float | None) -> None:
     """Raises unless the limit of the norm is `None` or positive."""
@@ -14,11 +16,8 @@ def check_clipnorm(global_clipnorm: float | None) -> None:
 
 def check_accumulation(steps: int | None) -> None:
     """Raises unless the number of batches is `None` or a positive integer."""
-    if steps is not None and (not isinstance(steps, int) or steps < 1):
-        raise ValueError(
-            "`gradient_accumulation_steps` must be a positive integer, or "
-            f"None. Received: gradient_accumulation_steps={steps}"
-        )
+    if steps is not None:
+        check_integer("gradient_accumulation_steps", steps, note=", or None")
 
 
 def check_accumulated_once(

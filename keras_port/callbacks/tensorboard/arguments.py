@@ -6,15 +6,6 @@ from typing import Any
 from keras_port.datasets import ImageSplit
 
 
-def check_frequency(name: str, value: int, least: int) -> None:
-    """Raises `ValueError` unless a distance in steps is one."""
-    if not isinstance(value, int) or value < least:
-        raise ValueError(
-            f"`{name}` must be an integer of {least} or more, in steps. "
-            f"Received: {name}={value!r}"
-        )
-
-
 def check_profile(profile_batch: Any) -> None:
     """Raises `ValueError` unless the steps of a profile are two in order."""
     if profile_batch is None:

@@ -11,10 +11,10 @@ import weakref
 from absl import logging
 import tensorflow as tf
 
+from keras_port._arguments import check_integer
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.evaluation_listener import channel_of
 from keras_port.callbacks.tensorboard.arguments import check_data
-from keras_port.callbacks.tensorboard.arguments import check_frequency
 from keras_port.callbacks.tensorboard.arguments import check_hparams
 from keras_port.callbacks.tensorboard.arguments import check_profile
 from keras_port.callbacks.tensorboard.event_files import event_files
@@ -116,8 +116,9 @@ class TensorBoard(EvaluationListener):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
-        check_frequency("update_freq", update_freq, 1)
-        check_frequency("histogram_freq", histogram_freq, 0)
+        steps = ", in steps"
+        check_integer("update_freq", update_freq, note=steps)
+        check_integer("histogram_freq", histogram_freq, least=0, note=steps)
         check_profile(profile_batch)
         check_data(data)
         check_hparams(hparams)
