@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 
 def state_of(
@@ -133,9 +134,10 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 def record(variable: Any) -> dict[str, Any]:
     """Returns the name of a variable and a copy of its value."""
-    # A copy: on the CPU the array would be the variable's own memory, which
-    # the next steps change while it is written.
-    return {"path": path_of(variable), "value": np.array(variable)}
+    # `numpy` copies, once; `np.array` of a variable does so twice. Without a
+    # copy, the next steps would change the values while they are written.
+    value = tf.convert_to_tensor(variable).numpy()
+    return {"path": path_of(variable), "value": np.asarray(value)}
 
 
 def path_of(variable: Any) -> str:
