@@ -4,6 +4,8 @@ Draws batches of 100 images of MNIST as floats, in a new order each epoch, in
 turn by
 
 - keras_port: `shuffled_batches`;
+- mapped: the same from a mapped file, with `--mmap`. The file is new, so that
+  the system still holds it in memory: no disk is measured;
 - next_batch: `ImageSplit.next_batch`, the loop of TensorFlow 1;
 - tf_data: `tf.data` by `shuffle` and `batch` from floats in memory.
 
@@ -15,7 +17,9 @@ import functools
 import itertools
 import os
 import pathlib
+import struct
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,22 +42,45 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 100, "Examples.", lower_bound=1)
     flags.DEFINE_integer("steps", 2000, "Batches per measurement.")
     flags.DEFINE_integer("copies", 1, "Of the 55,000 images.", lower_bound=1)
+    flags.DEFINE_bool("mmap", False, "Adds batches from a mapped file.")
 
 
-def drawers(images: Images, size: int) -> dict[str, Callable[[], object]]:
-    """Returns what draws one batch, by kind."""
+def drawers(
+    images: Images, size: int, folder: pathlib.Path | None = None
+) -> dict[str, Callable[[], object]]:
+    """Returns what draws one batch, by kind; `mapped` with a folder."""
     split = datasets.ImageSplit(*images)
     ours = iter(datasets.shuffled_batches(split, size, seed=1))
     stock = iter(keras_fit.shuffle_batches(images, size))
-    return {
+    kinds = {
         "keras_port": functools.partial(next, ours),
         "next_batch": functools.partial(split.next_batch, size),
         "tf_data": functools.partial(next, stock),
     }
+    if folder is not None:
+        mapped = mapped_split(images, folder)
+        batches = iter(datasets.shuffled_batches(mapped, size, seed=1))
+        kinds["mapped"] = functools.partial(next, batches)
+    return kinds
+
+
+def mapped_split(images: Images, folder: pathlib.Path) -> datasets.ImageSplit:
+    """Writes an IDX file of the images, and returns it mapped."""
+    path = folder / "images-idx3-ubyte"
+    with path.open("wb") as file:
+        file.write(struct.pack(">4B3I", 0, 0, 8, 3, *images.images.shape))
+        images.images.tofile(file)
+    mapped = datasets.read_idx(path, mmap=True)
+    return datasets.ImageSplit(mapped, images.labels)
 
 
 def measure(
-    images: Images, size: int, *, steps: int, rounds: int
+    images: Images,
+    size: int,
+    *,
+    steps: int,
+    rounds: int,
+    folder: pathlib.Path | None = None,
 ) -> report.Report:
     """Measures the kinds in turn."""
 
@@ -66,7 +93,7 @@ def measure(
 
     kinds = {
         kind: functools.partial(seconds, draw)
-        for kind, draw in drawers(images, size).items()
+        for kind, draw in drawers(images, size, folder).items()
     }
     values = report.in_turn(kinds, rounds, warm_up=1)
     table = report.Table(
@@ -84,9 +111,14 @@ def main(_: list[str]) -> None:
     values = flags.FLAGS
     train = peers_work.load_mnist().train
     images = Images(*(np.concatenate([part] * values.copies) for part in train))
-    measure(
-        images, values.batch_size, steps=values.steps, rounds=values.rounds
-    ).publish()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(
+            images,
+            values.batch_size,
+            steps=values.steps,
+            rounds=values.rounds,
+            folder=pathlib.Path(folder) if values.mmap else None,
+        ).publish()
 
 
 if __name__ == "__main__":

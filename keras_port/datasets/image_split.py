@@ -17,7 +17,8 @@ class ImageSplit:
 
     Pixels stay uint8, a quarter of the memory of float32, and are scaled to
     [0, 1] once, where a batch is made. The arrays are read-only views: nothing
-    is copied, and nobody changes the data by accident.
+    is copied, and nobody changes the data by accident. Images in a mapped file,
+    `np.memmap`, stay there, in slices too.
 
     Args:
         images: uint8 array (n, height, width), pixels from 0 to 255.

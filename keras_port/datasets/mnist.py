@@ -43,6 +43,7 @@ def load_mnist(
     data_dir: str | os.PathLike[str] | None = None,
     *,
     validation_size: int = 5000,
+    mmap: bool = False,
 ) -> Splits:
     """Loads MNIST from the package itself, or a data set like it from a folder.
 
@@ -58,6 +59,9 @@ def load_mnist(
             are from 0 to 9. Defaults to None, the MNIST in the package.
         validation_size: Number of training images to set aside, at least 1
             and fewer than there are. Defaults to 5,000.
+        mmap: Whether to leave the images in their two files and map these,
+            for data larger than memory. The files must be uncompressed, and
+            `data_dir` is needed. Defaults to False, all is read.
 
     Returns:
         `Splits(train, validation, test)` of `ImageSplit`.
@@ -67,7 +71,8 @@ def load_mnist(
         NotADirectoryError: If `data_dir` is a file.
         TypeError: If `validation_size` is not an int.
         ValueError: If a file is malformed, images and labels do not go
-            together, or `validation_size` is out of range.
+            together, `validation_size` is out of range, or `mmap=True` where
+            the images are compressed.
 
     Example:
 
@@ -76,13 +81,19 @@ def load_mnist(
     (10000, 28, 28)
     """
     check_int("validation_size", validation_size, 1)
+    if mmap and data_dir is None:
+        raise ValueError(
+            "`mmap=True` needs `data_dir`: the MNIST in the package is "
+            "compressed, and a compressed file cannot be mapped. Pass a folder "
+            "with the four files, unpacked"
+        )
     with contextlib.ExitStack() as stack:
         if data_dir is None:
             paths = packaged_files(stack)
         else:
             paths = find_files(data_dir)
-        train = read_split(paths[0], paths[1])
-        test = read_split(paths[2], paths[3])
+        train = read_split(paths[0], paths[1], mmap)
+        test = read_split(paths[2], paths[3], mmap)
     if train.images.shape[1:] != test.images.shape[1:]:
         raise ValueError(
             f"{paths[0]}, {paths[2]}: the images of both files must be of the "
@@ -145,9 +156,10 @@ def find_file(folder: Path, stem: str, kind: str) -> Path | None:
     return None
 
 
-def read_split(images_path: Path, labels_path: Path) -> ImageSplit:
-    """Returns a file of images with its file of labels."""
-    images, labels = read_idx(images_path), read_idx(labels_path)
+def read_split(images_path: Path, labels_path: Path, mmap: bool) -> ImageSplit:
+    """Returns a file of images, perhaps mapped, with its file of labels."""
+    # Labels are small, and each is looked at.
+    images, labels = read_idx(images_path, mmap=mmap), read_idx(labels_path)
     try:
         return ImageSplit(images, labels)
     except ValueError as error:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_port.datasets._checks import INT64_MAX
 from keras_port.datasets._checks import check_int
 from keras_port.datasets._known_labels import note_labels
+from keras_port.datasets._mapped import row_gatherer
 from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.pixels import scale_pixels
 from keras_port.datasets.random_shift import randomly_shifted
@@ -34,7 +35,8 @@ def shuffled_batches(
     several epochs.
 
     Args:
-        split: The images and labels. They are held once, as uint8.
+        split: The images and labels. They are held once, as uint8; images in
+            a mapped file stay there, and only those of a batch are read.
         batch_size: Examples in each batch, 1 or more.
         seed: Whole number from 0 to 2**63 - 1. Another seed gives other
             orders. An order may change with the version of TensorFlow.
@@ -82,7 +84,7 @@ def shuffled_batches(
     # Outside of the function that makes a batch: it captures the two tensors
     # by reference, and the graph holds no copy of them.
     held_shape = split.images.shape[1:] if max_shift else shape
-    images = tf.constant(split.images.reshape(len(split), *held_shape))
+    gather_images = row_gatherer(split.images, held_shape)
     labels = tf.constant(split.labels, tf.int32)
 
     def make_batch(
@@ -91,7 +93,7 @@ def shuffled_batches(
         classes = tf.gather(labels, indices)
         if one_hot:
             classes = tf.one_hot(classes, split.num_classes)
-        pixels = tf.gather(images, indices)
+        pixels = gather_images(indices)
         if step is not None:
             pixels = randomly_shifted(pixels, max_shift, seed, step)
             pixels = tf.reshape(pixels, (batch_size, *shape))

@@ -11,9 +11,12 @@ import tensorflow as tf
 from keras_port._graph_check import value_errors
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
+from keras_port.datasets._mapped import is_mapped
 from keras_port.losses import check_labels
 from keras_port.training.checked_labels import are_integer_labels
 from keras_port.training.checked_labels import integer_label_classes
+from keras_port.training.evaluation_slices import MappedSlices
+from keras_port.training.evaluation_slices import sliced
 from keras_port.training.workers import workers_of
 
 Batch = tuple[tf.Tensor, ...]
@@ -37,6 +40,7 @@ class ModelEvaluation:
         data: What to evaluate on: an `ImageSplit`, whose images are given the
             shape of the model's inputs; arrays `(x, y)` or
             `(x, y, sample_weight)`; or a finite `tf.data.Dataset` of batches.
+            What lies in a mapped file is read slice by slice.
         batch_size: Examples in one slice of an `ImageSplit` or of arrays. It
             changes speed and memory, not the results. Defaults to 1000.
 
@@ -160,6 +164,9 @@ def batches_of(
                 "(-1 is endless). Use `dataset.take(n)`."
             )
         return data
+    if isinstance(data, ImageSplit) and is_mapped(data.images):
+        size = slice_size(len(data), batch_size, workers)
+        return mapped_slices(data, model, size)
     arrays = data
     if isinstance(data, ImageSplit):
         arrays = split_arrays(data, model)
@@ -177,8 +184,27 @@ def batches_of(
         )
     check_targets(arrays[1], model)
     length = lengths.pop()
-    # At the most, so that each worker gets something to do.
-    return sliced(arrays, length, min(batch_size, -(-length // workers)))
+    return sliced(arrays, length, slice_size(length, batch_size, workers))
+
+
+def slice_size(length: int, batch_size: int, workers: int) -> int:
+    """Returns the size of a slice, so that each worker gets one to do."""
+    return min(batch_size, -(-length // workers))
+
+
+def mapped_slices(
+    split: ImageSplit, model: keras.Model, size: int
+) -> MappedSlices:
+    """Returns slices of a split in a mapped file, none of them read yet."""
+    # Says now whether the images fit the model.
+    split_arrays(split[:1], model)
+    check_targets(split.labels, model)
+    # Shaped slice by slice: cropped images in another shape are a copy.
+    return MappedSlices(
+        lambda part: split_arrays(split[part], model),
+        range(0, len(split), size),
+        size,
+    )
 
 
 def split_arrays(
@@ -205,14 +231,3 @@ def check_targets(targets: Any, model: keras.Model) -> None:
         np.shape(targets), num_classes
     ):
         check_labels(np.asarray(targets), num_classes)
-
-
-def sliced(arrays: Any, length: int, batch_size: int) -> list[Any]:
-    """Returns the slices of the arrays, as tensors that are made once."""
-    tensors = tf.nest.map_structure(tf.convert_to_tensor, arrays)
-    return [
-        tf.nest.map_structure(
-            lambda tensor, at=start: tensor[at : at + batch_size], tensors
-        )
-        for start in range(0, length, batch_size)
-    ]

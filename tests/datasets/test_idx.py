@@ -4,8 +4,11 @@ from collections.abc import Callable
 import gzip
 import io
 import math
+import mmap
 import os
 from pathlib import Path
+import shutil
+import subprocess
 import threading
 import tracemalloc
 from typing import Any
@@ -15,6 +18,7 @@ import numpy.typing as npt
 import pytest
 
 from keras_port.datasets import read_idx
+from keras_port.datasets._mapped import is_mapped
 from tests.datasets.idx_files import CODES
 from tests.datasets.idx_files import header
 from tests.datasets.idx_files import idx_bytes
@@ -35,10 +39,10 @@ def save(path: Path, content: bytes, packed: bool = False) -> Path:
     return path
 
 
-def refusal(path: Path) -> str:
+def refusal(path: Path, **options: Any) -> str:
     """Returns the message of the `ValueError`, which names the file."""
     with pytest.raises(ValueError, match=path.name) as caught:
-        read_idx(path)
+        read_idx(path, **options)
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
@@ -122,6 +126,77 @@ def test_more_than_one_chunk_is_read(tmp_path: Path, packed: bool) -> None:
     np.testing.assert_array_equal(read_idx(path), array)
 
 
+# Mapped files
+
+
+@pytest.mark.parametrize("kind", CODES)
+def test_a_mapped_file_has_the_elements_in_the_files_order(
+    tmp_path: Path, kind: str
+) -> None:
+    array = np.array([[0, 1, 2], [100, 127, 3]], dtype=kind)
+    if kind[0] == "f":
+        array[0, 1] = 0.1
+    path = save(tmp_path / "data", idx_bytes(array))
+    mapped = read_idx(path, mmap=True)
+    assert isinstance(mapped, np.memmap)
+    assert is_mapped(mapped)
+    assert mapped.dtype == array.dtype.newbyteorder(">")
+    np.testing.assert_array_equal(mapped, read_idx(path))
+    np.testing.assert_array_equal(mapped[1:].astype(kind), array[1:])
+    with pytest.raises(ValueError, match="read-only"):
+        mapped[0] = 1
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5, 32])
+def test_a_mapped_file_may_have_any_number_of_dimensions(
+    tmp_path: Path, rank: int
+) -> None:
+    array = np.arange(3, dtype=np.uint8).reshape(3, *[1] * (rank - 1))
+    path = save(tmp_path / "data", idx_bytes(array))
+    np.testing.assert_array_equal(read_idx(path, mmap=True), array, strict=True)
+
+
+def test_a_mapped_file_is_not_read(tmp_path: Path) -> None:
+    # Two TiB of which all but the header is a hole.
+    path = save(tmp_path / "data", header(8, 2**21, 1024, 1024))
+    try:
+        os.truncate(path, 16 + 2**41)
+    except OSError:
+        pytest.skip("no file may be so large here")
+    shapes: list[tuple[int, ...]] = []
+    used = peak_of(lambda: shapes.append(read_idx(path, mmap=True).shape))
+    assert shapes == [(2**21, 1024, 1024)]
+    assert used < MIB // 4
+
+
+@pytest.mark.parametrize("name", ["my data.gz", "my data"])
+def test_a_compressed_file_is_not_mapped_but_unpacked_as_told(
+    tmp_path: Path, name: str
+) -> None:
+    path = save(tmp_path / name, SOUND, packed=True)
+    message = refusal(path, mmap=True)
+    told, command = message.split("Unpack it first: ")
+    assert "cannot be mapped (`mmap=True`)" in told
+    if shutil.which("gunzip") is None:
+        pytest.skip("no gunzip here")
+    subprocess.run(command, shell=True, check=True)
+    assert read_idx(tmp_path / "my data", mmap=True).shape == (2, 3)
+    assert (tmp_path / "my data.gz").exists()
+
+
+def test_copies_and_arrays_in_memory_are_not_mapped(tmp_path: Path) -> None:
+    path = save(tmp_path / "data", SOUND)
+    mapped = read_idx(path, mmap=True)
+    views = (mapped[1:], mapped.T, np.asarray(mapped)[::-1].reshape(3, 2)[1:])
+    assert [is_mapped(view) for view in views] == [True, True, False]
+    assert is_mapped(np.asarray(mapped)[::-1])
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    assert is_mapped(np.frombuffer(content, np.uint8))
+    for array in (mapped.copy(), mapped[[0, 1]], mapped + 1, read_idx(path)):
+        assert not is_mapped(array)
+
+
 # Malformed content
 
 MALFORMED = {
@@ -162,7 +237,13 @@ def test_a_malformed_file_is_one_clear_error(
     tmp_path: Path, case: str, packed: bool
 ) -> None:
     content, expected = MALFORMED[case]
-    assert expected in refusal(save(tmp_path / "data", content, packed))
+    path = save(tmp_path / "data", content, packed)
+    assert expected in refusal(path)
+    # To the word the same, unless it is compressed.
+    mapped = refusal(path, mmap=True)
+    assert (
+        ("cannot be mapped" in mapped) if packed else (mapped == refusal(path))
+    )
 
 
 @PACKED
@@ -432,7 +513,13 @@ def test_a_mutated_file_loads_or_is_a_clear_error(tmp_path: Path) -> None:
             array = read_idx(path)
         except ValueError as error:
             refused.add(str(error).startswith(f"{path}: "))
+            refusal(path, mmap=True)
             continue
+        if content.startswith(b"\x1f\x8b"):
+            assert "gunzip" in refusal(path, mmap=True)
+        else:
+            mapped = read_idx(path, mmap=True)
+            assert np.array_equal(mapped, array, equal_nan=True), number
         loaded += 1
         # What loads is exactly what the file says, no byte more or less.
         assert idx_bytes(array) == unpacked(content), number

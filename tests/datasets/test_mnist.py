@@ -15,6 +15,7 @@ import pytest
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import Splits
 from keras_port.datasets import load_mnist
+from keras_port.datasets._mapped import is_mapped
 from tests.datasets.idx_files import FOLDER_NAMES
 from tests.datasets.idx_files import idx_bytes
 from tests.datasets.idx_files import small_arrays
@@ -236,6 +237,41 @@ def test_the_real_files_are_read_from_a_folder(
     splits = load_mnist(tmp_path / "copy")
     for split, wanted in zip(splits, mnist, strict=True):
         np.testing.assert_array_equal(split.images, wanted.images)
+
+
+# Mapped files
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_images_are_mapped_and_labels_are_read(
+    folder: Path, ending: str
+) -> None:
+    for number in (1, 3):
+        path = folder / FOLDER_NAMES[number]
+        path.unlink()
+        write(folder / (path.name + ending), small_arrays()[number])
+    splits = load_mnist(folder, validation_size=6, mmap=True)
+    assert_small(splits)
+    for split in splits:
+        assert is_mapped(split.images)
+        assert not is_mapped(split.labels)
+
+
+def test_without_mmap_all_is_read(folder: Path) -> None:
+    for split in load_mnist(folder, validation_size=6):
+        assert not is_mapped(split.images)
+
+
+def test_compressed_images_are_not_mapped(tmp_path: Path) -> None:
+    write_folder(tmp_path, small_arrays(), ".gz")
+    packed = tmp_path / f"{FOLDER_NAMES[0]}.gz"
+    with pytest.raises(ValueError, match=f"gunzip -k {packed}"):
+        load_mnist(tmp_path, mmap=True)
+
+
+def test_the_packaged_files_are_not_mapped() -> None:
+    with pytest.raises(ValueError, match="`mmap=True` needs `data_dir`"):
+        load_mnist(mmap=True)
 
 
 # Wrong folders

@@ -1,5 +1,6 @@
 """An evaluation in the middle of training that disturbs nothing."""
 
+import pathlib
 from typing import Any
 
 import keras
@@ -15,11 +16,13 @@ from keras_port.losses import CourseCrossEntropy
 from keras_port.models import build_perceptron
 from keras_port.training import GradientModel
 from keras_port.training import ModelEvaluation
+from keras_port.training import model_evaluation
 from tests.callbacks.scripted import same_weights
 from tests.callbacks.scripted import small_arrays
 from tests.callbacks.scripted import small_batches
 from tests.callbacks.scripted import small_model
 from tests.callbacks.scripted import train
+from tests.datasets.idx_files import write
 
 
 def model_with_dropout() -> GradientModel:
@@ -193,6 +196,96 @@ def test_an_image_split_is_its_arrays(small_mnist: datasets.Splits) -> None:
     assert slices() == slices()
 
 
+@pytest.fixture
+def mapped_images(
+    tmp_path: pathlib.Path, small_mnist: datasets.Splits
+) -> np.ndarray:
+    """Returns the test images of small MNIST in a mapped file."""
+    path = write(tmp_path / "images", small_mnist.test.images)
+    return datasets.read_idx(path, mmap=True)
+
+
+def same_model() -> keras.Model:
+    keras.utils.set_random_seed(4)
+    model = build_perceptron(input_shape=(28, 28, 1))
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+@pytest.mark.parametrize("size", [7, 64, 1000])
+def test_a_mapped_split_gives_the_same_results_to_the_bit(
+    small_mnist: datasets.Splits, mapped_images: np.ndarray, size: int
+) -> None:
+    split = small_mnist.test
+    mapped = datasets.ImageSplit(mapped_images, split.labels)
+    model = same_model()
+    expected = ModelEvaluation(model, split, batch_size=size)()
+    evaluation = ModelEvaluation(model, mapped, batch_size=size)
+    assert evaluation() == expected
+    assert evaluation() == expected
+    assert evaluation.metric_names() == ["loss", "accuracy"]
+
+
+def test_mapped_arrays_give_the_same_results_to_the_bit(
+    small_mnist: datasets.Splits, mapped_images: np.ndarray
+) -> None:
+    model = same_model()
+    x, y = mapped_images[..., None], small_mnist.test.labels.astype("int32")
+    weights = np.arange(len(y)).astype("float32")
+    for rest in ((y,), (y, weights)):
+        held = ModelEvaluation(model, (x.copy(), *rest), batch_size=7)
+        assert ModelEvaluation(model, (x, *rest), batch_size=7)() == held()
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["whole", "cropped"])
+def test_a_mapped_file_is_read_slice_by_slice(
+    small_mnist: datasets.Splits,
+    mapped_images: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    # Every second pixel: another shape of these images is a copy.
+    images = mapped_images[:100, ::step, ::step]
+    mapped = datasets.ImageSplit(images, small_mnist.test.labels[:100])
+    model = keras.Sequential(
+        [keras.Input(((28 // step) ** 2,)), keras.layers.Dense(10, "softmax")]
+    )
+    model.compile(loss="sparse_categorical_crossentropy")
+    taken: list[int] = []
+    arrays_of = model_evaluation.split_arrays
+
+    def noting(split: datasets.ImageSplit, model: keras.Model) -> Any:
+        taken.append(len(split))
+        return arrays_of(split, model)
+
+    monkeypatch.setattr(model_evaluation, "split_arrays", noting)
+    evaluation = ModelEvaluation(model, mapped, batch_size=30)
+    assert taken == [1]
+    results = evaluation()
+    assert taken == [1, 30, 30, 30, 10]
+    held = datasets.ImageSplit(images.copy(), mapped.labels)
+    assert ModelEvaluation(model, held, batch_size=30)() == results
+
+
+def test_workers_share_the_slices_of_a_mapped_file(
+    small_mnist: datasets.Splits, mapped_images: np.ndarray
+) -> None:
+    split = small_mnist.test
+    mapped = datasets.ImageSplit(mapped_images, split.labels)
+    model = same_model()
+    for index in range(3):
+        parts = [
+            model_evaluation.batches_of(data, model, 30, 3)[index::3]
+            for data in (split, mapped)
+        ]
+        assert len(parts[0]) == len(parts[1])
+        for expected, found in zip(*parts, strict=True):
+            for array, same in zip(expected, found, strict=True):
+                np.testing.assert_array_equal(array, same, strict=True)
+
+
 def test_a_summed_loss_is_given_per_example_whatever_the_slices() -> None:
     model = small_model(loss=CourseCrossEntropy("sum"))
     x, y = small_arrays(20)
@@ -276,6 +369,21 @@ def mislabelled() -> tuple[np.ndarray, np.ndarray]:
 def test_data_that_cannot_be_evaluated_is_refused(data: Any, part: str) -> None:
     with pytest.raises(ValueError, match=part):
         ModelEvaluation(small_model(), data)
+
+
+def test_a_mapped_split_that_cannot_be_evaluated_is_refused(
+    small_mnist: datasets.Splits, mapped_images: np.ndarray
+) -> None:
+    labels = small_mnist.test.labels
+    mapped = datasets.ImageSplit(mapped_images, labels)
+    with pytest.raises(ValueError, match="The images have 784 pixels"):
+        ModelEvaluation(small_model(), mapped)
+    wrong = np.where(np.arange(len(labels)) == 199, 11, labels)
+    mapped = datasets.ImageSplit(
+        mapped_images, wrong.astype("uint8"), num_classes=12
+    )
+    with pytest.raises(ValueError, match="label 11 at position 199"):
+        ModelEvaluation(same_model(), mapped)
 
 
 def test_an_uncompiled_model_and_no_batch_are_refused() -> None:

@@ -1,0 +1,119 @@
+"""The header of an IDX file, and what else such a file turns out to be."""
+
+import gzip
+import math
+import struct
+from typing import Any
+from typing import BinaryIO
+
+import numpy as np
+
+# The third byte of a file, and the big-endian elements that it stands for.
+ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
+    0x08: np.dtype(">u1"),
+    0x09: np.dtype(">i1"),
+    0x0B: np.dtype(">i2"),
+    0x0C: np.dtype(">i4"),
+    0x0D: np.dtype(">f4"),
+    0x0E: np.dtype(">f8"),
+}
+# The most that every supported version of NumPy can hold.
+MAX_RANK = 32
+CHUNK = 1 << 20
+# How many bytes of something else are looked at, and shown.
+SHOWN = 32
+DOWNLOAD_AGAIN = "Download the file again."
+
+
+class IdxError(Exception):
+    """What is wrong with a file whose name is added further up."""
+
+
+def read_header(
+    stream: BinaryIO | gzip.GzipFile, limit: int, *, exact: bool
+) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Returns the type and the shape of the elements, which may be there.
+
+    Args:
+        stream: The file, unpacked, at its beginning.
+        limit: How many bytes the stream can hold.
+        exact: Whether it holds precisely `limit` bytes.
+    """
+    dtype, rank = parse_magic(read_magic(stream))
+    shape = parse_shape(read_up_to(stream, 4 * rank), rank)
+    claimed = math.prod(shape) * dtype.itemsize
+    available = limit - 4 - 4 * rank
+    if claimed > available or (exact and claimed < available):
+        most = "" if exact else "at most "
+        raise wrong_size(dtype, shape, f"{most}{available}")
+    return dtype, shape
+
+
+def wrong_size(
+    dtype: np.dtype[Any], shape: tuple[int, ...], held: str
+) -> IdxError:
+    """Returns the error for more or fewer bytes than the header announces."""
+    claimed = math.prod(shape) * dtype.itemsize
+    return IdxError(
+        f"the header announces {claimed} bytes of data, shape {shape}, but the "
+        f"file holds {held}. {DOWNLOAD_AGAIN}"
+    )
+
+
+def read_up_to(stream: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
+    """Returns the next `count` bytes, or as many as there are.
+
+    The memory grows with what arrives, never with what was asked for.
+    """
+    data = bytearray()
+    while chunk := stream.read(min(CHUNK, count - len(data))):
+        data += chunk
+    return data
+
+
+def read_magic(stream: BinaryIO | gzip.GzipFile) -> bytes:
+    """Returns the first four bytes, and refuses what is not IDX at all."""
+    magic = bytes(read_up_to(stream, 4))
+    if len(magic) == 4 and magic.startswith(b"\0\0"):
+        return magic
+    if not magic:
+        raise IdxError(f"the file is empty. {DOWNLOAD_AGAIN}")
+    begin = magic + read_up_to(stream, SHOWN - len(magic))
+    # A web page begins with a tag, perhaps after a byte order mark.
+    if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise IdxError(
+            "the file is an HTML page, not IDX data: the download went wrong, "
+            f"and the server's answer was saved instead. {DOWNLOAD_AGAIN}"
+        )
+    raise IdxError(
+        f"this is no IDX file: it begins with {begin!r}, expected two zero "
+        "bytes, the type of the elements and the number of dimensions"
+    )
+
+
+def parse_magic(magic: bytes) -> tuple[np.dtype[Any], int]:
+    """Returns the type of the elements and the number of dimensions."""
+    if magic[2] not in ELEMENT_TYPES:
+        known = ", ".join(f"0x{code:02X}" for code in ELEMENT_TYPES)
+        raise IdxError(
+            f"unknown type of elements 0x{magic[2]:02X}; IDX knows {known}"
+        )
+    if not 1 <= magic[3] <= MAX_RANK:
+        raise IdxError(
+            f"the header announces {magic[3]} dimensions, expected 1 to "
+            f"{MAX_RANK}"
+        )
+    return ELEMENT_TYPES[magic[2]], magic[3]
+
+
+def parse_shape(header: bytearray, rank: int) -> tuple[int, ...]:
+    """Returns the length of each dimension."""
+    if len(header) < 4 * rank:
+        raise IdxError(
+            f"the file ends within the header, which announces {rank} "
+            f"dimensions. {DOWNLOAD_AGAIN}"
+        )
+    shape = struct.unpack(f">{rank}I", header)
+    if 0 in shape:
+        raise IdxError(f"the header announces no data, shape {shape}")
+    return shape
