@@ -6,32 +6,19 @@ import os
 import pathlib
 import time
 from typing import Any
-import weakref
-
-from absl import logging
-import tensorflow as tf
 
 from keras_port._arguments import check_integer
 from keras_port.callbacks.evaluation_listener import EvaluationListener
-from keras_port.callbacks.evaluation_listener import channel_of
 from keras_port.callbacks.tensorboard.arguments import check_data
 from keras_port.callbacks.tensorboard.arguments import check_hparams
 from keras_port.callbacks.tensorboard.arguments import check_profile
-from keras_port.callbacks.tensorboard.event_files import event_files
-from keras_port.callbacks.tensorboard.event_files import keep_steps
-from keras_port.callbacks.tensorboard.event_files import last_step
-from keras_port.callbacks.tensorboard.fixed_batch import fixed_batch
-from keras_port.callbacks.tensorboard.graphs import write_layer_graph
-from keras_port.callbacks.tensorboard.graphs import write_step_graph
-from keras_port.callbacks.tensorboard.layer_histograms import LayerHistograms
-from keras_port.callbacks.tensorboard.run_writers import RunWriters
-from keras_port.callbacks.tensorboard.step_scalars import StepScalars
+from keras_port.callbacks.tensorboard.earlier_curves import make_room
+from keras_port.callbacks.tensorboard.open_run import OpenRun
+from keras_port.callbacks.tensorboard.run_names import TRAIN
+from keras_port.callbacks.tensorboard.run_names import check_own_folders
+from keras_port.callbacks.tensorboard.step_profile import StepProfile
 from keras_port.checkpoints.writable_folder import make_writable_folder
-from keras_port.datasets import ImageSplit
 from keras_port.training.workers import writes_files
-
-TRAIN = "train"
-VALIDATION = "validation"
 
 
 class TensorBoard(EvaluationListener):
@@ -132,17 +119,13 @@ class TensorBoard(EvaluationListener):
         self.tags = dict(tags or {})
         self.overwrite = overwrite
         self.clock = clock
-        self._writers: RunWriters | None = None
-        self._scalars: StepScalars | None = None
-        self._histograms: LayerHistograms | None = None
-        self._pages: Any = None
+        self._run: OpenRun | None = None
+        self._profile: StepProfile | None = None
         self._names: list[str] = []
         self._graph_wanted = False
-        self._profiling = False
         self._step = self._first_step = 0
         self._means: dict[str, Any] | None = None
         self._epoch_ended = False
-        self._finalizer: Callable[[], Any] = lambda: None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Looks at the folder, before any step."""
@@ -155,15 +138,7 @@ class TensorBoard(EvaluationListener):
 
     def on_evaluation_names(self, names: list[str]) -> None:
         """Learns which results will come."""
-        sources = channel_of(self.model).sources
-        runs = [TRAIN, *(run_of(str(source.name)) for source in sources)]
-        for run in runs:
-            if runs.count(run) > 1:
-                raise ValueError(
-                    f"The curves of an evaluation would be mixed with others "
-                    f"in {self.log_dir / run}. Give its `StepEvaluation` "
-                    "another `name`."
-                )
+        check_own_folders(self.model, self.log_dir)
         self._names = names
 
     def on_train_batch_begin(
@@ -172,12 +147,12 @@ class TensorBoard(EvaluationListener):
         """Opens the files; before the first step all has been restored."""
         if not writes_files(self.model):
             return
-        if self._scalars is None:
-            self._open()
-        assert self._scalars is not None
+        run = self._opened()
         self._write_graphs()
-        self._scalars.before_step()
-        self._profile()
+        run.scalars.before_step()
+        if self._profile is not None:
+            # The step that begins now.
+            self._profile.before_step(self._iterations() + 1)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
@@ -186,11 +161,11 @@ class TensorBoard(EvaluationListener):
         if not writes_files(self.model):
             return
         step = self._iterations()
-        assert self._scalars is not None
-        self._scalars.on_step(step)
+        run = self._opened()
+        run.scalars.on_step(step)
         freq = self.histogram_freq
-        if self._histograms and step // freq > self._step // freq:
-            self._histograms.write(step)
+        if run.histograms and step // freq > self._step // freq:
+            run.histograms.write(step)
         self._step = step
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
@@ -198,23 +173,9 @@ class TensorBoard(EvaluationListener):
         if not writes_files(self.model):
             return
         # By hand, an evaluation may come after the training has ended.
-        is_open = self._writers is not None
-        if not is_open:
-            self._open()
-        assert self._writers is not None
-        assert self._scalars is not None
-        # Both curves to the same step, whoever stands first in the list.
-        self._scalars.on_step(step)
-        self._scalars.flush()
-        source = self._source_of(next(iter(logs)))
-        writer = self._writers.get(run_of(source))
-        with writer.as_default(step=step):
-            for name, value in logs.items():
-                tag = name.removeprefix(f"{source}_")
-                tf.summary.scalar(self.tags.get(tag, tag), value)
-        if self._pages is not None and run_of(source) == self._pages_run():
-            self._pages.write(step)
-        if not is_open:
+        was_open = self._run is not None
+        self._opened().write_results(step, logs)
+        if not was_open:
             self._close()
 
     def on_epoch_begin(
@@ -222,8 +183,8 @@ class TensorBoard(EvaluationListener):
     ) -> None:
         """Follows the metrics, which begin anew."""
         self._epoch_ended = False
-        if self._scalars is not None:
-            self._scalars.begin_epoch()
+        if self._run is not None:
+            self._run.scalars.begin_epoch()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Keeps the metrics before `fit` validates with them."""
@@ -234,24 +195,22 @@ class TensorBoard(EvaluationListener):
     ) -> None:
         """Puts all that is known on the disk."""
         self._end_epoch()
-        self._flush()
+        if self._run is not None:
+            self._run.flush()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the points of the projector, and closes the files."""
         self._write_graphs()
-        if self._pages is not None:
-            from keras_port.callbacks.tensorboard import projector
-
-            folder = self.log_dir / self._pages_run()
-            projector.write_projector(self.model, self._pages.split, folder)
+        if self._run is not None:
+            self._run.write_projector()
         self._close()
 
     def get_state(self) -> dict[str, Any]:
         """Puts all on the disk: a resumed training removes later steps only."""
         self._write_graphs()
-        self._flush()
-        if self._scalars is not None:
-            self._means = self._scalars.get_state()
+        if self._run is not None:
+            self._run.flush()
+            self._means = self._run.scalars.get_state()
         return {"step": self._step, "means": self._means}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -259,79 +218,45 @@ class TensorBoard(EvaluationListener):
         self._step = state["step"]
         self._means = state["means"]
 
-    def _open(self) -> None:
+    def _opened(self) -> OpenRun:
+        """Returns the run, whose files the first call opens."""
+        if self._run is None:
+            self._run = self._open()
+        return self._run
+
+    def _open(self) -> OpenRun:
         step = self._step = self._first_step = self._iterations()
-        for folder in self._run_folders():
-            if step == 0:
-                self._remove_another_run(folder)
-            else:
-                keep_steps(folder, step)
-        first = step == 0 or not self._run_folders()
+        begins = make_room(self.log_dir, step, overwrite=self.overwrite)
         # Once for a run, in whichever `fit` it began.
-        self._graph_wanted = self.write_graph and first
-        self._writers = RunWriters(self.log_dir)
-        train = self._writers.get(TRAIN)
-        self._scalars = StepScalars(
-            # The finalizer below must not keep the model in memory.
-            weakref.proxy(self.model),
-            train,
+        self._graph_wanted = self.write_graph and begins
+        run = OpenRun(
+            self.model,
+            self.log_dir,
+            data=self.data,
             update_freq=self.update_freq,
+            histogram_freq=self.histogram_freq,
             tags=self.tags,
             clock=self.clock,
         )
         if self._means is not None:
-            self._scalars.set_state(self._means)
+            run.scalars.set_state(self._means)
             self._means = None
-        # Keras tells no callback of a training that ends in an exception.
-        self._finalizer = weakref.finalize(
-            self, close_run, self._scalars, self._writers
-        )
-        if self.histogram_freq:
-            batch = fixed_batch(self.model, self.data)
-            self._histograms = LayerHistograms(self.model, train, batch)
-        if isinstance(self.data, ImageSplit):
-            # Draws with Pillow, which would cost every import its time.
-            from keras_port.callbacks.tensorboard import prediction_pages
+        if self.profile_batch is not None:
+            first, last = self.profile_batch
+            self._profile = StepProfile(self.log_dir / TRAIN, first, last)
+        if self.hparams and begins:
+            self._write_hparams(run, self.hparams)
+        return run
 
-            self._pages = prediction_pages.PredictionPages(
-                self.model, self._writers.get(self._pages_run()), self.data
-            )
-        if self.hparams and first:
-            self._write_hparams(self.hparams)
-
-    def _remove_another_run(self, folder: pathlib.Path) -> None:
-        last = last_step(folder)
-        if last and not self.overwrite:
-            raise ValueError(
-                f"{folder} holds curves up to step {last}, but "
-                "the model begins at step 0: two runs would be mixed. Choose "
-                "another `log_dir`, restore the model first to go on with that "
-                "run, or give `overwrite=True` to remove its curves."
-            )
-        if self.overwrite:
-            for path in event_files(folder):
-                path.unlink()
-
-    def _run_folders(self) -> list[pathlib.Path]:
-        folders = [self.log_dir, *sorted(self.log_dir.iterdir())]
-        return [folder for folder in folders if event_files(folder)]
-
-    def _write_hparams(self, values: Mapping[str, Any]) -> None:
+    def _write_hparams(self, run: OpenRun, values: Mapping[str, Any]) -> None:
+        # Loads TensorBoard, which would cost every import its time.
         from keras_port.callbacks.tensorboard import hyperparameters
 
-        assert self._writers is not None
-        # In the run of the results: the page finds no others where the logs
-        # of one training alone are opened.
-        sources = channel_of(self.model).sources
-        run = self._pages_run() if sources else TRAIN
-        tags = {
-            self.tags.get(tag, tag)
-            for name in self._names
-            if run_of(source := self._source_of(name)) == run
-            for tag in [name.removeprefix(f"{source}_")]
-        }
+        name, curves = hyperparameters.judging_curves(
+            self.model, self._names, self.tags
+        )
         hyperparameters.write_hyperparameters(
-            self._writers.get(run), values, sorted(tags or {"loss"})
+            run.writers.get(name), values, curves
         )
 
     def _write_graphs(self) -> None:
@@ -340,75 +265,24 @@ class TensorBoard(EvaluationListener):
         After the first call: then every layer, metric and slot has been built,
         and whoever waits for the first step does not wait for this.
         """
-        wanted = self._graph_wanted and self._writers is not None
-        if not wanted or self._iterations() == self._first_step:
+        if self._run is None or not self._graph_wanted:
             return
-        assert self._writers is not None
-        self._graph_wanted = False
-        batch = fixed_batch(self.model, self.data)
-        writer = self._writers.get(TRAIN)
-        write_layer_graph(self.model, writer)
-        write_step_graph(self.model, writer, batch)
-
-    def _profile(self) -> None:
-        """Starts and ends the profile at the steps that were asked for."""
-        if self.profile_batch is None:
-            return
-        first, last = self.profile_batch
-        # The step that begins now.
-        step = self._iterations() + 1
-        if not self._profiling and first <= step <= last:
-            tf.profiler.experimental.start(str(self.log_dir / TRAIN))
-            self._profiling = True
-        elif self._profiling and step > last:
-            self._end_profile()
-
-    def _end_profile(self) -> None:
-        if self._profiling:
-            self._profiling = False
-            tf.profiler.experimental.stop()
-            logging.info("A profile was written to %s.", self.log_dir / TRAIN)
-
-    def _flush(self) -> None:
-        if self._scalars is not None:
-            self._scalars.flush()
-        if self._writers is not None:
-            self._writers.flush()
+        if self._iterations() > self._first_step:
+            self._graph_wanted = False
+            self._run.write_graphs()
 
     def _close(self) -> None:
-        self._end_profile()
-        self._finalizer()
-        self._writers = self._scalars = self._histograms = self._pages = None
+        if self._profile is not None:
+            self._profile.end()
+        if self._run is not None:
+            self._run.close()
+        self._run = self._profile = None
 
     def _end_epoch(self) -> None:
         # Validation comes before `on_epoch_end`, and leaves its own metrics.
-        if self._scalars is not None and not self._epoch_ended:
-            self._scalars.end_epoch()
+        if self._run is not None and not self._epoch_ended:
+            self._run.scalars.end_epoch()
         self._epoch_ended = True
-
-    def _source_of(self, name: str) -> str:
-        """Returns the name of the evaluation that a result is of."""
-        names = [str(source.name) for source in channel_of(self.model).sources]
-        return max((n for n in names if name.startswith(f"{n}_")), key=len)
-
-    def _pages_run(self) -> str:
-        """Returns the run that the pictures belong to, the first evaluation."""
-        sources = channel_of(self.model).sources
-        return run_of(str(sources[0].name)) if sources else VALIDATION
 
     def _iterations(self) -> int:
         return int(self.model.optimizer.iterations.numpy())
-
-
-def run_of(source: str) -> str:
-    """Returns the run's folder for an evaluation's name."""
-    return VALIDATION if source == "val" else source
-
-
-def close_run(scalars: StepScalars, writers: RunWriters) -> None:
-    """Writes what is still kept, and closes the files."""
-    # The garbage collector may come while a graph is being built, which would
-    # get the closing as an operation of its own, of a writer that is gone.
-    with tf.init_scope():
-        scalars.close()
-        writers.close()

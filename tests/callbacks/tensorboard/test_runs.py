@@ -19,11 +19,11 @@ from keras_port import datasets
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TensorBoard
 from keras_port.callbacks import TrainingState
-from keras_port.callbacks.tensorboard.callback import close_run
 from keras_port.callbacks.tensorboard.event_files import SUFFIX
 from keras_port.callbacks.tensorboard.event_files import event_files
 from keras_port.callbacks.tensorboard.event_files import keep_steps
 from keras_port.callbacks.tensorboard.event_files import last_step
+from keras_port.callbacks.tensorboard.open_run import close_run
 from keras_port.callbacks.tensorboard.run_writers import RunWriters
 from keras_port.callbacks.tensorboard.step_scalars import StepScalars
 from tests.callbacks.scripted import StopAt
@@ -155,7 +155,7 @@ def test_all_is_on_the_disk_when_fit_ends(tmp_path: Path) -> None:
     train(small_model(), [StopAt(3), board, evaluation], steps=9)
     assert steps_of(tmp_path, "train", "loss") == [1, 2, 3]
     assert steps_of(tmp_path, "validation", "loss") == [2]
-    assert board._writers is None
+    assert board._run is None
 
 
 def test_after_an_exception_the_next_fit_finds_all(tmp_path: Path) -> None:
@@ -356,7 +356,12 @@ def test_an_evaluation_after_the_training_is_written_too(
 def test_a_profile_of_the_steps_that_were_asked_for(tmp_path: Path) -> None:
     board = TensorBoard(tmp_path, write_graph=False, profile_batch=(2, 3))
     seen: list[bool] = []
-    watch = [At(n, lambda: seen.append(board._profiling)) for n in range(1, 6)]
+
+    def look() -> None:
+        profile = board._profile
+        seen.append(profile is not None and profile.is_running)
+
+    watch = [At(n, look) for n in range(1, 6)]
     train(small_model(), [*watch, board], steps=5)
     assert seen == [False, True, True, False, False]
     assert list((tmp_path / "train" / "plugins" / "profile").glob("*/*"))
