@@ -1,7 +1,9 @@
 """Endless batches whose order is a pure function of (seed, step)."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -107,9 +109,11 @@ def shuffled_batches(
     )
     if max_shift:
         numbered = batches.enumerate(start_step)
-        batches = numbered.map(lambda step, indices: make_batch(indices, step))
+        batches = mapped(
+            numbered, lambda step, indices: make_batch(indices, step)
+        )
     else:
-        batches = batches.map(make_batch)
+        batches = mapped(batches, make_batch)
     batches = batches.apply(endless).prefetch(PREFETCHED)
     batches = batches.with_options(batch_options())
     note_labels(batches, split.labels)
@@ -141,7 +145,18 @@ def shuffled_indices(count: int, seed: int, start: int) -> tf.data.Dataset:
         begin = tf.where(epoch == first_epoch, skipped, 0)
         return shuffled[begin:]
 
-    return tf.data.Dataset.counter(first_epoch).map(order)
+    return mapped(tf.data.Dataset.counter(first_epoch), order)
+
+
+def mapped(
+    dataset: tf.data.Dataset, function: Callable[..., Any]
+) -> tf.data.Dataset:
+    """Returns `dataset.map(function)` for a function of operations alone.
+
+    `map` has AutoGraph convert each function, which delays the first step, and
+    these have nothing to convert.
+    """
+    return dataset.map(tf.autograph.experimental.do_not_convert(function))
 
 
 def batch_options() -> tf.data.Options:

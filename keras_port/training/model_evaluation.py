@@ -16,7 +16,9 @@ from keras_port.losses import check_labels
 from keras_port.training.checked_labels import are_integer_labels
 from keras_port.training.checked_labels import integer_label_classes
 from keras_port.training.evaluation_slices import MappedSlices
+from keras_port.training.evaluation_slices import part_of
 from keras_port.training.evaluation_slices import sliced
+from keras_port.training.replicas import has_replicas
 from keras_port.training.workers import workers_of
 
 Batch = tuple[tf.Tensor, ...]
@@ -74,9 +76,10 @@ class ModelEvaluation:
         self._batches = batches_of(data, model, batch_size, workers)
         self._scale = isinstance(data, ImageSplit)
         # The batch dimension is open, so that the last, smaller slice does
-        # not build the function again.
+        # not build the function again. Keras does not convert a `test_step` by
+        # AutoGraph either.
         self._test_step = tf.function(
-            self._run_test_step, reduce_retracing=True
+            self._run_test_step, reduce_retracing=True, autograph=False
         )
 
     def __call__(self) -> dict[str, float]:
@@ -93,9 +96,17 @@ class ModelEvaluation:
         return {name: float(value) for name, value in results.items()}
 
     def metric_names(self) -> list[str]:
-        """Returns the names of the results, by evaluating the first batch."""
+        """Returns the names of the results, by evaluating some examples."""
+        batch = next(iter(self._batches))
+        is_shared = self._workers is not None or has_replicas(self.model)
         with kept_metrics(self.model), value_errors():
-            self._test_step(next(iter(self._batches)))
+            if is_shared or isinstance(self._batches, tf.data.Dataset):
+                self._test_step(batch)
+            else:
+                # Eagerly: to build the function takes most of a second, which
+                # the first step of a training need not wait for.
+                few = smallest_batch(self.model)
+                self._run_test_step(part_of(batch, slice(few)))
             return list(self.model.get_metrics_result())
 
     def _own_batches(self) -> Any:
@@ -122,6 +133,13 @@ class ModelEvaluation:
             images, *rest = batch
             batch = (scale_pixels(images), *rest)
         self.model.test_step(batch)
+
+
+def smallest_batch(model: keras.Model) -> int:
+    """Returns how many examples the model takes at the least."""
+    inputs = getattr(model, "inputs", None) or []
+    sizes = {tensor.shape[0] for tensor in inputs} - {None}
+    return max(sizes, default=1)
 
 
 @contextlib.contextmanager

@@ -69,6 +69,34 @@ def test_an_evaluation_changes_nothing_that_the_model_holds() -> None:
 
 
 @pytest.mark.fault("B39")
+def test_names_are_known_without_building_the_function() -> None:
+    model = model_with_dropout()
+    sizes: list[int | None] = []
+    own = model.test_step
+
+    def test_step(data: Any) -> Any:
+        sizes.append(data[0].shape[0])
+        return own(data)
+
+    model.test_step = test_step
+    evaluation = ModelEvaluation(model, small_arrays(20), batch_size=10)
+    assert evaluation.metric_names() == ["loss", "accuracy"]
+    assert sizes == [1]
+    evaluation()
+    # Traced once, for slices of any size.
+    assert len(sizes) == 2
+
+
+def test_names_of_a_model_with_a_fixed_batch_are_known_too() -> None:
+    inputs = keras.Input(batch_shape=(5, 4))
+    rows = keras.ops.reshape(inputs, (5, 4))  # Of no other number.
+    model = GradientModel(inputs, keras.layers.Dense(3)(rows))
+    model.compile("sgd", loss="mse", metrics=["mae"])
+    data = (np.ones((10, 4), np.float32), np.ones((10, 3), np.float32))
+    evaluation = ModelEvaluation(model, data, batch_size=5)
+    assert evaluation.metric_names() == ["loss", "mae"]
+
+
 def test_metrics_are_put_back_after_an_error_too() -> None:
     model = small_model()
     train(model, [], steps=3)

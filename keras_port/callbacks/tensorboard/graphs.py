@@ -40,7 +40,9 @@ def write_step_graph(
             model.name,
         )
         return
-    function = tf.function(lambda images, labels: step(model, images, labels))
+    function = tf.function(
+        lambda images, labels: step(model, images, labels), autograph=False
+    )
     graph = clean_graph_def(
         function.get_concrete_function(*specs),
         model,

@@ -38,7 +38,9 @@ class PredictionPages:
         self.writer = writer
         self.split = split
         self._images, _ = split_arrays(split, model)
-        self._predict = tf.function(self._scores, reduce_retracing=True)
+        self._predict = tf.function(
+            self._scores, reduce_retracing=True, autograph=False
+        )
 
     def write(self, step: int) -> None:
         """Writes the pages of the model as it is now."""
