@@ -29,8 +29,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 
 from absl import app
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # noqa: F401 (First: it sets what TensorFlow reads.)
 import keras
+import run_settings
+import step_training
 import tensorflow as tf
 import train_cnn
 
@@ -118,10 +120,10 @@ def whole_training(splits: datasets.Splits) -> Measurement:
             tempfile.TemporaryDirectory() as folder,
             contextlib.redirect_stdout(io.StringIO()),
         ):
-            common.train_by_step(
+            step_training.train_by_step(
                 train_cnn.build_model(1e-4),
                 splits,
-                common.Settings(
+                run_settings.Settings(
                     workdir=pathlib.Path(folder),
                     data_dir=None,
                     batch_size=BATCH_SIZE,

@@ -16,8 +16,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "examples"))
 
 from absl import app
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # noqa: F401 (First: it sets what TensorFlow reads.)
 import recipes
+import run_folder
+import run_settings
 import train_cnn
 
 from benchmarks import report
@@ -49,11 +51,11 @@ def define_flags() -> None:
 
 def run(
     recipe: recipes.Recipe, seed: int, data_dir: pathlib.Path | None
-) -> common.Results:
+) -> run_folder.Results:
     """Returns the results of one training."""
     recipes.RECIPES["changed"] = recipe
     with tempfile.TemporaryDirectory() as folder:
-        settings = common.Settings(
+        settings = run_settings.Settings(
             workdir=pathlib.Path(folder) / "run",
             data_dir=data_dir,
             batch_size=recipe.batch_size,

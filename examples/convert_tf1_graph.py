@@ -12,9 +12,11 @@ import pathlib
 from typing import Any
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
 import numpy as np
+import run_folder
+import run_settings
 import tensorflow as tf
 
 from keras_port import checkpoints
@@ -64,7 +66,7 @@ class Converted:
 def define_flags() -> None:
     """Defines the flags of this script."""
     names = Names()
-    common.define_data_dir()
+    run_settings.define_data_dir()
     flags.DEFINE_string("workdir", "runs/tf1_graph", "Folder of the files.")
     flags.DEFINE_string(
         "meta",
@@ -177,7 +179,7 @@ def convert(
         shuffle=False,
         verbose=0,
     )
-    path = workdir / common.MODEL_FILE
+    path = workdir / run_folder.MODEL_FILE
     with checkpoints.atomic_file(path) as partial:
         model.save(partial)
     # The file holds a graph, which is code, and we have just made it.
@@ -228,7 +230,7 @@ def main() -> None:
     values = flags.FLAGS
     workdir = pathlib.Path(values.workdir)
     checkpoints.make_writable_folder(workdir)
-    splits = datasets.load_mnist(common.data_dir_from_flags())
+    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
     meta = values.meta
     if meta is None:
         folder = workdir / OLD_FOLDER
@@ -249,4 +251,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

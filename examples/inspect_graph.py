@@ -10,9 +10,10 @@ from collections.abc import Callable
 import pathlib
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
 import numpy as np
+import run_settings
 import tensorflow as tf
 
 from keras_port import checkpoints
@@ -28,7 +29,7 @@ BUILDERS: dict[str, Callable[[], keras.Model]] = {
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_data_dir()
+    run_settings.define_data_dir()
     flags.DEFINE_string(
         "model", "cnn", '"cnn", "perceptron", or a .keras file of a run.'
     )
@@ -130,7 +131,7 @@ def main() -> None:
     values = flags.FLAGS
     print(describe(little_graph(), ["x3:0", "x4:0"]))
     model = load(values.model)
-    splits = datasets.load_mnist(common.data_dir_from_flags())
+    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
     workdir = pathlib.Path(values.workdir)
     inspect_model(
         model,
@@ -144,4 +145,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

@@ -7,12 +7,14 @@ are in it.
 import pathlib
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import best_model
+import cli  # First: it sets what TensorFlow reads when it is imported.
+import run_settings
 
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_data_dir()
+    run_settings.define_data_dir()
     flags.DEFINE_string(
         "workdir", "runs/cnn", "Folder of the run of train_cnn.py."
     )
@@ -21,9 +23,9 @@ def define_flags() -> None:
 def main() -> None:
     """Runs the script with the values of the flags."""
     workdir = pathlib.Path(flags.FLAGS.workdir)
-    common.load_and_evaluate(workdir, common.data_dir_from_flags())
+    best_model.load_and_evaluate(workdir, run_settings.data_dir_from_flags())
 
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

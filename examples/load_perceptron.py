@@ -7,7 +7,9 @@ are in it.
 import pathlib
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import best_model
+import cli  # First: it sets what TensorFlow reads when it is imported.
+import run_settings
 import train_perceptron
 
 from keras_port import datasets
@@ -15,7 +17,7 @@ from keras_port import datasets
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_data_dir()
+    run_settings.define_data_dir()
     flags.DEFINE_string(
         "workdir",
         "runs/perceptron",
@@ -26,13 +28,13 @@ def define_flags() -> None:
 def main() -> None:
     """Runs the script with the values of the flags."""
     workdir = pathlib.Path(flags.FLAGS.workdir)
-    data_dir = common.data_dir_from_flags()
+    data_dir = run_settings.data_dir_from_flags()
     untrained = train_perceptron.build_model(learning_rate=0.01)
-    before = common.accuracy(untrained, datasets.load_mnist(data_dir).test)
+    before = best_model.accuracy(untrained, datasets.load_mnist(data_dir).test)
     print(f"Before loading: test accuracy {before:.4f}.")
-    common.load_and_evaluate(workdir, data_dir)
+    best_model.load_and_evaluate(workdir, data_dir)
 
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

@@ -6,9 +6,10 @@ each --eval_freq steps.
 """
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
 import numpy as np
+import run_settings
 import tensorflow as tf
 import train_perceptron
 
@@ -19,16 +20,8 @@ from keras_port import training
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_data_dir()
-    flags.DEFINE_integer("batch_size", 100, "Examples per step.", lower_bound=1)
-    flags.DEFINE_integer("max_steps", 1000, "Steps.", lower_bound=1)
-    flags.DEFINE_integer(
-        "eval_freq", 50, "Steps between evaluations.", lower_bound=1
-    )
-    flags.DEFINE_float(
-        "learning_rate", 0.01, "Of the optimizer.", lower_bound=0.0
-    )
-    flags.DEFINE_integer("seed", 1, "Of the order of the data.", lower_bound=0)
+    run_settings.define_data_dir()
+    run_settings.define_steps(max_steps=1000, eval_freq=50, learning_rate=0.01)
 
 
 def describe(pairs: list[training.gradient_result.Pair]) -> str:
@@ -79,7 +72,7 @@ def train_in_two_steps(
 def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
-    splits = datasets.load_mnist(common.data_dir_from_flags())
+    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
     keras.utils.set_random_seed(values.seed)
     model = train_perceptron.build_model(values.learning_rate)
     x, y = splits.train.next_batch(5)
@@ -99,4 +92,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

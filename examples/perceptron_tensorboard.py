@@ -9,8 +9,10 @@ that opens them.
 import pathlib
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import best_model
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
+import run_settings
 import train_perceptron
 
 from keras_port import callbacks
@@ -20,22 +22,14 @@ from keras_port import models
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_data_dir()
+    run_settings.define_data_dir()
+    run_settings.define_steps(max_steps=1000, eval_freq=5, learning_rate=0.01)
     flags.DEFINE_string(
         "workdir", "runs/perceptron_tensorboard", "Folder of the curves."
-    )
-    flags.DEFINE_integer("batch_size", 100, "Examples per step.", lower_bound=1)
-    flags.DEFINE_integer("max_steps", 1000, "Steps.", lower_bound=1)
-    flags.DEFINE_integer(
-        "eval_freq", 5, "Steps between evaluations.", lower_bound=1
     )
     flags.DEFINE_integer(
         "histogram_freq", 10, "Steps between histograms.", lower_bound=1
     )
-    flags.DEFINE_float(
-        "learning_rate", 0.01, "Of the optimizer.", lower_bound=0.0
-    )
-    flags.DEFINE_integer("seed", 1, "Of the order of the data.", lower_bound=0)
     flags.DEFINE_bool(
         "overwrite", False, "Whether to replace the curves of another run."
     )
@@ -83,13 +77,13 @@ def train_with_curves(
         ],
         verbose=0,
     )
-    return common.accuracy(model, splits.test)
+    return best_model.accuracy(model, splits.test)
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
-    splits = datasets.load_mnist(common.data_dir_from_flags())
+    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
     keras.utils.set_random_seed(values.seed)
     log_dir = pathlib.Path(values.workdir)
     accuracy = train_with_curves(
@@ -111,4 +105,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

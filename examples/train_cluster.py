@@ -23,10 +23,12 @@ import sys
 from typing import Any
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
+import run_folder
+import run_settings
+import step_training
 
-from keras_port import datasets
 from keras_port import distribution
 from keras_port import losses
 from keras_port import models
@@ -44,7 +46,7 @@ STEP = re.compile(r"step ([\d,]+)/")
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_settings(
+    run_settings.define_settings(
         workdir="runs/cluster",
         max_steps=1000,
         eval_freq=100,
@@ -64,11 +66,11 @@ def define_flags() -> None:
     )
 
 
-def train_as_worker(settings: common.Settings, network: str) -> None:
+def train_as_worker(settings: run_settings.Settings, network: str) -> None:
     """Trains as the worker that `TF_CONFIG` names; the first one prints."""
     strategy = distribution.multi_worker()
-    splits = datasets.load_mnist(settings.data_dir)
-    finished = common.finished_results(
+    splits = run_settings.load_splits(settings)
+    finished = run_folder.finished_results(
         settings, script="train_cluster", network=network
     )
     if finished is not None:
@@ -82,9 +84,9 @@ def train_as_worker(settings: common.Settings, network: str) -> None:
             loss=losses.CourseCrossEntropy("sum"),
             metrics=["accuracy"],
         )
-    results = common.train_by_step(model, splits, settings)
+    results = step_training.train_by_step(model, splits, settings)
     if training.writes_files(model):
-        print(common.summary(results))
+        print(run_folder.summary(results))
 
 
 def launch(
@@ -208,10 +210,10 @@ def main() -> None:
     values = flags.FLAGS
     if "TF_CONFIG" in os.environ:
         try:
-            train_as_worker(common.settings_from_flags(), values.network)
+            train_as_worker(run_settings.settings_from_flags(), values.network)
         except RuntimeError as error:
             # Another worker was lost, as the message says.
-            common.fail(str(error), code=1)
+            cli.fail(str(error), code=1)
         return
     lost = launch(
         [sys.executable, "-u", *sys.argv],
@@ -224,4 +226,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

@@ -14,13 +14,15 @@ import contextlib
 from typing import Any
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
 from recipes import RECIPES
 from recipes import Recipe
 from recipes import has_bfloat16
+import run_folder
+import run_settings
+import step_training
 
-from keras_port import datasets
 from keras_port import distribution
 from keras_port import losses
 from keras_port import models
@@ -32,7 +34,7 @@ PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 def define_flags() -> None:
     """Defines the flags of this script."""
     course = RECIPES["course"]
-    common.define_settings(
+    run_settings.define_settings(
         workdir="runs/cnn",
         max_steps=course.max_steps,
         eval_freq=course.eval_freq,
@@ -95,26 +97,26 @@ def build_model(
 
 
 def train_cnn(
-    settings: common.Settings,
+    settings: run_settings.Settings,
     *,
     recipe: str = "course",
     precision: str | None = None,
     num_devices: int = 1,
-) -> common.Results:
+) -> run_folder.Results:
     """Trains the network, or goes on with it, or tells what it has given."""
     scope: Any = contextlib.nullcontext()
     if num_devices > 1:
         # First, since the CPU is divided before TensorFlow uses it. The number
         # is no part of the run: it may go on with another one.
         scope = distribution.mirrored(num_devices).scope()
-    splits = datasets.load_mnist(settings.data_dir)
+    splits = run_settings.load_splits(settings)
     how = RECIPES[recipe]
     precision = precision or how.precision()
     more: dict[str, Any] = {"recipe": recipe, "precision": precision}
     if how.one_cycle:
         # A longer cycle has another rate at each step: it is another run.
         more["cycle_steps"] = settings.max_steps
-    finished = common.finished_results(settings, script="train_cnn", **more)
+    finished = run_folder.finished_results(settings, script="train_cnn", **more)
     if finished is not None:
         print(f"{settings.workdir} is finished; there is nothing left to do.")
         return finished
@@ -129,7 +131,7 @@ def train_cnn(
         model = build_model(
             settings.learning_rate, recipe=how, steps=settings.max_steps
         )
-    return common.train_by_step(
+    return step_training.train_by_step(
         model, splits, settings, max_shift=how.max_shift
     )
 
@@ -137,16 +139,16 @@ def train_cnn(
 def main() -> None:
     """Runs the script with the values of the flags."""
     RECIPES[flags.FLAGS.recipe].set_defaults()
-    settings = common.settings_from_flags()
+    settings = run_settings.settings_from_flags()
     results = train_cnn(
         settings,
         recipe=flags.FLAGS.recipe,
         precision=flags.FLAGS.precision,
         num_devices=flags.FLAGS.num_devices,
     )
-    print(common.summary(results))
+    print(run_folder.summary(results))
 
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

@@ -10,10 +10,12 @@ how it works and gains no speed.
 from typing import Any
 
 from absl import flags
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
+import run_folder
+import run_settings
+import step_training
 
-from keras_port import datasets
 from keras_port import distribution
 from keras_port import losses
 from keras_port import models
@@ -26,7 +28,7 @@ MAX_STEPS = 3000
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_settings(
+    run_settings.define_settings(
         workdir="runs/multi_gpu",
         max_steps=MAX_STEPS,
         eval_freq=EVAL_FREQ,
@@ -65,8 +67,8 @@ def build_model(scheme: str, num_devices: int, learning_rate: float) -> Any:
 
 
 def train_multi_gpu(
-    settings: common.Settings, *, num_devices: int, scheme: str = "towers"
-) -> common.Results:
+    settings: run_settings.Settings, *, num_devices: int, scheme: str = "towers"
+) -> run_folder.Results:
     """Trains the network, or goes on with it, or tells what it has given.
 
     Args:
@@ -76,8 +78,8 @@ def train_multi_gpu(
     """
     # First, since the CPU is divided before TensorFlow uses it.
     distribution.mirrored(num_devices)
-    splits = datasets.load_mnist(settings.data_dir)
-    finished = common.finished_results(
+    splits = run_settings.load_splits(settings)
+    finished = run_folder.finished_results(
         settings, script="train_multi_gpu", scheme=scheme
     )
     if finished is not None:
@@ -85,17 +87,17 @@ def train_multi_gpu(
         return finished
     keras.utils.set_random_seed(settings.seed)
     model = build_model(scheme, num_devices, settings.learning_rate)
-    return common.train_by_step(model, splits, settings)
+    return step_training.train_by_step(model, splits, settings)
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
-    settings = common.settings_from_flags(devices=values.num_devices)
+    settings = run_settings.settings_from_flags(devices=values.num_devices)
     results = train_multi_gpu(
         settings, num_devices=values.num_devices, scheme=values.scheme
     )
-    print(common.summary(results))
+    print(run_folder.summary(results))
     print(
         f"{values.num_devices} devices, {values.scheme}: total time "
         f"{results.seconds:,.1f} s."
@@ -104,4 +106,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

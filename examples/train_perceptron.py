@@ -5,12 +5,15 @@ trains for --max_steps steps, with validation and test accuracy each
 --eval_freq of them. Ctrl-C ends in order; the same command goes on later.
 """
 
-import common  # First: it sets what TensorFlow reads when it is imported.
+import best_model
+import cli  # First: it sets what TensorFlow reads when it is imported.
 import keras
 import numpy as np
+import run_folder
+import run_settings
+import step_training
 
 from keras_port import callbacks
-from keras_port import datasets
 from keras_port import losses
 from keras_port import models
 
@@ -20,7 +23,7 @@ STEPS_PER_CALL = 50
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    common.define_settings(
+    run_settings.define_settings(
         workdir="runs/perceptron",
         max_steps=1000,
         eval_freq=50,
@@ -62,10 +65,10 @@ def intermediate_values(
     }
 
 
-def train_perceptron(settings: common.Settings) -> common.Results:
+def train_perceptron(settings: run_settings.Settings) -> run_folder.Results:
     """Trains the network, or goes on with it, or tells what it has given."""
-    splits = datasets.load_mnist(settings.data_dir)
-    finished = common.finished_results(settings, script="train_perceptron")
+    splits = run_settings.load_splits(settings)
+    finished = run_folder.finished_results(settings, script="train_perceptron")
     if finished is not None:
         print(f"{settings.workdir} is finished; there is nothing left to do.")
         return finished
@@ -77,9 +80,9 @@ def train_perceptron(settings: common.Settings) -> common.Results:
             print(f"{name} =\n{value}")
     print(
         "Before training: test accuracy "
-        f"{common.accuracy(model, splits.test):.4f}."
+        f"{best_model.accuracy(model, splits.test):.4f}."
     )
-    return common.train_by_step(
+    return step_training.train_by_step(
         model,
         splits,
         settings,
@@ -94,11 +97,11 @@ def train_perceptron(settings: common.Settings) -> common.Results:
 
 def main() -> None:
     """Runs the script with the values of the flags."""
-    settings = common.settings_from_flags()
+    settings = run_settings.settings_from_flags()
     results = train_perceptron(settings)
-    print(common.summary(results))
+    print(run_folder.summary(results))
 
 
 if __name__ == "__main__":
     define_flags()
-    common.run(main)
+    cli.run(main)

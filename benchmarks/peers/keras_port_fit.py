@@ -6,8 +6,10 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # noqa: F401 (First: it sets what TensorFlow reads.)
 import keras
+import run_settings
+import step_training
 import train_cnn
 import train_perceptron
 
@@ -18,21 +20,21 @@ from benchmarks.peers.work import Work
 from benchmarks.peers.work import timed
 from keras_port import datasets
 
-SAVE_FREQ = common.SAVE_FREQ
+SAVE_FREQ = run_settings.SAVE_FREQ
 
 
 def make(work: Work, data: Mnist) -> Measurement:
     """Returns what measures one `fit`, from its call to its end."""
     keras.utils.set_random_seed(work.seed)
     model = build_model(work)
-    model.steps_per_execution = common.steps_per_call(
+    model.steps_per_execution = step_training.steps_per_call(
         work.steps,
         work.eval_freq,
         SAVE_FREQ,
         most=(
             train_perceptron.STEPS_PER_CALL
             if work.model == "perceptron"
-            else common.STEPS_PER_CALL
+            else step_training.STEPS_PER_CALL
         ),
     )
     split = image_split(data.train, work.seed)

@@ -9,8 +9,11 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
 
-import common  # First: it sets what TensorFlow reads when it is imported.
+import cli  # noqa: F401 (First: it sets what TensorFlow reads.)
 import keras
+import run_folder
+import run_settings
+import step_training
 
 from benchmarks.peers import keras_port_fit
 from benchmarks.peers.work import Measurement
@@ -35,10 +38,10 @@ def train(
     splits: Any,
     folder: pathlib.Path,
     *more: keras.callbacks.Callback,
-) -> common.Results:
+) -> run_folder.Results:
     """Trains for the steps of the work, whatever the validations say."""
     keras.utils.set_random_seed(work.seed)
-    settings = common.Settings(
+    settings = run_settings.Settings(
         workdir=folder,
         data_dir=None,
         batch_size=work.batch_size,
@@ -49,7 +52,7 @@ def train(
         seed=work.seed,
     )
     with contextlib.redirect_stdout(io.StringIO()):
-        return common.train_by_step(
+        return step_training.train_by_step(
             keras_port_fit.build_model(work),
             splits,
             settings,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from absl import flags
 from absl import logging
-import common
+import cli
 import pytest
 
 from keras_port import datasets
@@ -40,8 +40,10 @@ def small_validation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves 200 of the 5,000 validation images, which cost a CNN seconds."""
     load_mnist = datasets.load_mnist
 
-    def load_less(data_dir: Path | None) -> datasets.Splits:
-        splits = load_mnist(data_dir)
+    def load_less(
+        data_dir: Path | None, *, mmap: bool = False
+    ) -> datasets.Splits:
+        splits = load_mnist(data_dir, mmap=mmap)
         return splits._replace(validation=splits.validation[:200])
 
     monkeypatch.setattr(datasets, "load_mnist", load_less)
@@ -67,7 +69,7 @@ def run_script(
         script.define_flags()
         code: object = 0
         try:
-            common.run(script.main)
+            cli.run(script.main)
         except SystemExit as ended:
             code = ended.code
         return Ended(code, *capfd.readouterr())

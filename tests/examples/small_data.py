@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import common
 import keras
 import numpy as np
+import run_folder
+import run_settings
 
 from keras_port import datasets
 from tests.callbacks.scripted import same_weights
@@ -46,9 +47,9 @@ def write_small_mnist(folder: Path, mnist: datasets.Splits) -> Path:
 
 def short_settings(
     workdir: Path, data_dir: Path | None, **changes: Any
-) -> common.Settings:
+) -> run_settings.Settings:
     """Returns the settings of a run of four steps, validated each two."""
-    settings = common.Settings(
+    settings = run_settings.Settings(
         workdir=workdir,
         data_dir=data_dir,
         batch_size=20,
@@ -69,7 +70,7 @@ def read_results(workdir: Path) -> dict[str, Any]:
     return results
 
 
-def without_times(results: common.Results) -> dict[str, Any]:
+def without_times(results: run_folder.Results) -> dict[str, Any]:
     """Returns what two equal runs have in common."""
     content = dataclasses.asdict(results)
     return {name: v for name, v in content.items() if name not in TIMES}
@@ -92,7 +93,7 @@ def same_models(left: Path, right: Path) -> bool:
     )
 
 
-def check_results(workdir: Path, results: common.Results) -> None:
+def check_results(workdir: Path, results: run_folder.Results) -> None:
     """Checks that `results.json` holds what the function has returned."""
     content = read_results(workdir)
     assert list(content) == RESULT_KEYS

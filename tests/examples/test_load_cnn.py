@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import common
+import best_model
 import load_cnn
 import pytest
 import train_cnn
@@ -21,7 +21,7 @@ def test_it_gives_the_digits_of_the_run(
 ) -> None:
     settings = short_settings(tmp_path, data_dir, max_steps=2)
     results = train_cnn.train_cnn(settings, precision=precision)
-    loaded = common.load_and_evaluate(tmp_path, data_dir)
+    loaded = best_model.load_and_evaluate(tmp_path, data_dir)
     assert loaded == (results.validation_accuracy, results.test_accuracy)
     code, out, _ = run_script(
         load_cnn, f"--workdir={tmp_path}", f"--data_dir={data_dir}"

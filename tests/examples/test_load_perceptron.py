@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import common
+import best_model
 import load_perceptron
 import train_perceptron
 
@@ -18,7 +18,7 @@ def test_it_gives_the_digits_of_the_run(
     results = train_perceptron.train_perceptron(
         short_settings(tmp_path, data_dir)
     )
-    loaded = common.load_and_evaluate(tmp_path, data_dir)
+    loaded = best_model.load_and_evaluate(tmp_path, data_dir)
     assert loaded == (results.validation_accuracy, results.test_accuracy)
     code, out, _ = run_script(
         load_perceptron, f"--workdir={tmp_path}", f"--data_dir={data_dir}"

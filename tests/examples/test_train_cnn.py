@@ -10,10 +10,11 @@ import sys
 from typing import IO
 from typing import NamedTuple
 
-import common
 import keras
 import pytest
 import recipes
+import run_folder
+import run_settings
 import train_cnn
 
 from keras_port.checkpoints import read_record
@@ -93,12 +94,14 @@ def test_the_fast_recipe_takes_bfloat16_where_it_is(
 def test_flags_that_were_given_stay_and_others_come_from_the_recipe(
     run_script: RunScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[common.Settings] = []
+    taken: list[run_settings.Settings] = []
 
-    def train(settings: common.Settings, **more: object) -> common.Results:
+    def train(
+        settings: run_settings.Settings, **more: object
+    ) -> run_folder.Results:
         taken.append(settings)
         assert more["recipe"] == "fast"
-        return common.Results(7, 7, 0.5, 0.5, 1.0, 1.0, "", "max_steps")
+        return run_folder.Results(7, 7, 0.5, 0.5, 1.0, 1.0, "", "max_steps")
 
     monkeypatch.setattr(train_cnn, "train_cnn", train)
     ended = run_script(

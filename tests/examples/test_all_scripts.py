@@ -7,11 +7,12 @@ import subprocess
 import sys
 from types import ModuleType
 
-import common
 import load_cnn
 import load_perceptron
 import perceptron_gradients
 import pytest
+import run_folder
+import step_training
 import train_cnn
 import train_perceptron
 
@@ -148,25 +149,25 @@ def test_files_of_somebody_else_are_not_written_over(
 ) -> None:
     (tmp_path / name).write_text("somebody's")
     with pytest.raises(ValueError, match=f"holds {name}, but no run.json"):
-        common.finished_results(short_settings(tmp_path, None), script="a")
+        run_folder.finished_results(short_settings(tmp_path, None), script="a")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_another_script_does_not_go_on_with_a_run(tmp_path: Path) -> None:
     settings = short_settings(tmp_path, None)
-    assert common.finished_results(settings, script="a") is None
-    assert common.finished_results(settings, script="a") is None
+    assert run_folder.finished_results(settings, script="a") is None
+    assert run_folder.finished_results(settings, script="a") is None
     with pytest.raises(ValueError, match="script a there, b here"):
-        common.finished_results(settings, script="b")
+        run_folder.finished_results(settings, script="b")
 
 
 @pytest.mark.parametrize("name", ["run.json", "results.json"])
 def test_a_broken_file_of_a_run_is_named(tmp_path: Path, name: str) -> None:
     settings = short_settings(tmp_path, None)
-    common.finished_results(settings)
+    run_folder.finished_results(settings)
     (tmp_path / name).write_text("{")
     with pytest.raises(ValueError, match=f"{name} is broken"):
-        common.finished_results(settings)
+        run_folder.finished_results(settings)
 
 
 @pytest.mark.parametrize(
@@ -176,4 +177,4 @@ def test_a_broken_file_of_a_run_is_named(tmp_path: Path, name: str) -> None:
 def test_no_call_passes_a_validation_or_the_end(
     steps: int, eval_freq: int, expected: int
 ) -> None:
-    assert common.steps_per_call(steps, eval_freq) == expected
+    assert step_training.steps_per_call(steps, eval_freq) == expected
