@@ -45,6 +45,32 @@ def test_a_seed_gives_one_training_to_the_bit(
     assert other.steps == 4
 
 
+def test_images_in_their_files_train_the_same_and_take_a_run_over(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped: list[bool] = []
+    load = datasets.load_mnist
+
+    def load_mnist(folder: Path, *, mmap: bool) -> datasets.Splits:
+        mapped.append(mmap)
+        return load(folder, mmap=mmap)
+
+    monkeypatch.setattr(datasets, "load_mnist", load_mnist)
+    for name, mmap, steps in (
+        ("a", False, 4),
+        ("b", True, 4),
+        ("a", False, 8),
+        ("b", False, 8),
+    ):
+        train_perceptron.train_perceptron(
+            short_settings(
+                tmp_path / name, data_dir, mmap=mmap, max_steps=steps
+            )
+        )
+    assert mapped == [False, True, False, False]
+    assert same_models(tmp_path / "a", tmp_path / "b")
+
+
 def test_a_longer_run_goes_on_and_ends_as_one_without_a_pause(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
