@@ -27,7 +27,6 @@ from keras_port.training.missing_gradients import MissingGradients
 from keras_port.training.plain_variables import outside_of_strategies
 from keras_port.training.replica_gradients import part_of_loss
 from keras_port.training.replica_steps import gradients_in_loop
-from keras_port.training.replica_steps import shared_function
 from keras_port.training.replica_steps import shared_test_step
 from keras_port.training.replica_steps import shared_train_step
 from keras_port.training.replica_steps import train_step_in_loop
@@ -37,6 +36,8 @@ from keras_port.training.replicas import compile_scope
 from keras_port.training.replicas import has_replicas
 from keras_port.training.replicas import without_compiler
 from keras_port.training.step_log import StepLog
+from keras_port.training.step_loop import Step
+from keras_port.training.step_loop import step_loop
 from keras_port.training.step_record import StepRecord
 from keras_port.training.weight_update import WeightUpdate
 
@@ -407,24 +408,52 @@ class GradientModel(CheckedFitModel):
         return super().distribute_strategy
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes what `fit` calls; on several replicas one of our own."""
-        if not (has_replicas(self) and self._has_own_steps()):
+        """Makes what `fit` calls."""
+        if self.built:
+            # A variable made while a graph is built asks for another graph.
+            self._build_optimizer()
+        if has_replicas(self) and self._has_own_steps():
+            step: Step = shared_train_step
+        elif self._loops_over("train_step"):
+            step = GradientModel.train_step
+        else:
             super().make_train_function(force)
-        elif force or self.train_function is None:
-            self.train_function = shared_function(self, shared_train_step)
+            return
+        if force or self.train_function is None:
+            self.train_function = step_loop(self, step)
 
     def make_test_function(self, force: bool = False) -> None:
-        """Makes what `evaluate` calls; on several replicas one of our own."""
-        if not (has_replicas(self) and self._has_own_steps()):
+        """Makes what `evaluate` calls."""
+        if has_replicas(self) and self._has_own_steps():
+            step: Step = shared_test_step
+        elif self._loops_over("test_step"):
+            step = GradientModel.test_step
+        else:
             super().make_test_function(force)
-        elif force or self.test_function is None:
-            self.test_function = shared_function(self, shared_test_step)
+            return
+        if force or self.test_function is None:
+            self.test_function = step_loop(self, step)
 
     def _has_own_steps(self) -> bool:
         # Steps of another kind are run on each replica, as Keras does it.
         return (
             type(self).train_step is GradientModel.train_step
             and type(self).test_step is GradientModel.test_step
+        )
+
+    def _loops_over(self, step: str) -> bool:
+        """Tells whether one device runs a step whose logs are the metrics."""
+        cls = type(self)
+        inherited = {
+            step: GradientModel,
+            "update_metrics": GradientModel,
+            "compute_metrics": keras.Model,
+        }
+        return (
+            all(getattr(cls, k) is getattr(v, k) for k, v in inherited.items())
+            and self.replica_strategy is tf.distribute.get_strategy()
+            and not tf.distribute.has_strategy()
+            and not self.jit_compile
         )
 
     @property
