@@ -36,9 +36,10 @@ def define_flags(*, rounds: int) -> None:
 def in_turn(
     kinds: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: int = 0
 ) -> dict[str, list[float]]:
-    """Measures each kind once, then each kind again: A B A B.
+    """Measures each kind once, then each kind again: A B C, B C A, C A B.
 
-    A machine that gets slower meanwhile so slows all of them.
+    A machine that gets slower meanwhile so slows all of them, and none gains by
+    being the first of its round, when the processor has rested.
 
     Args:
         kinds: What measures each kind.
@@ -46,9 +47,11 @@ def in_turn(
         warm_up: Rounds before these that are not kept. Defaults to 0.
     """
     values: dict[str, list[float]] = {kind: [] for kind in kinds}
+    order = list(kinds)
     for number in range(warm_up + rounds):
-        for kind, measurement in kinds.items():
-            value = measurement()
+        first = number % len(order) if order else 0
+        for kind in order[first:] + order[:first]:
+            value = kinds[kind]()
             if number >= warm_up:
                 values[kind].append(value)
     return values
