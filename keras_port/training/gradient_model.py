@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from keras_port._shares import Share
 from keras_port._shares import replica_context
-from keras_port.training.checked_fit_model import CheckedFitModel
 from keras_port.training.compile_arguments import check_accumulated_once
 from keras_port.training.compile_arguments import check_accumulation
 from keras_port.training.compile_arguments import check_clipnorm
@@ -24,7 +23,7 @@ from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.loss_reduction import is_summed
 from keras_port.training.loss_scaling import unscaled
 from keras_port.training.missing_gradients import MissingGradients
-from keras_port.training.plain_variables import outside_of_strategies
+from keras_port.training.recorded_model import RecordedModel
 from keras_port.training.replica_gradients import part_of_loss
 from keras_port.training.replica_steps import gradients_in_loop
 from keras_port.training.replica_steps import shared_test_step
@@ -35,15 +34,13 @@ from keras_port.training.replicas import check_replicas
 from keras_port.training.replicas import compile_scope
 from keras_port.training.replicas import has_replicas
 from keras_port.training.replicas import without_compiler
-from keras_port.training.step_log import StepLog
 from keras_port.training.step_loop import Step
 from keras_port.training.step_loop import step_loop
-from keras_port.training.step_record import StepRecord
 from keras_port.training.weight_update import WeightUpdate
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
-class GradientModel(CheckedFitModel):
+class GradientModel(RecordedModel):
     """Trains in two named steps: compute the gradients, apply the gradients.
 
     TensorFlow 1 split `optimizer.minimize(loss)` into
@@ -154,11 +151,10 @@ class GradientModel(CheckedFitModel):
         self._accumulation_steps = gradient_accumulation_steps
         self._hard_examples = hard_examples
         self._gradient_observers = tuple(gradient_observers)
-        self._step_record = outside_of_strategies(StepRecord)
-        self.step_log = outside_of_strategies(StepLog)
+        self.begin_record()
         self._missing_gradients = MissingGradients()
         self._weight_update = WeightUpdate(
-            self._step_record,
+            self.step_record,
             global_clipnorm=global_clipnorm,
             accumulation_steps=gradient_accumulation_steps or 1,
             average=not is_summed(loss),
@@ -218,7 +214,7 @@ class GradientModel(CheckedFitModel):
                 sample_weight,
                 count=self._hard_examples,
                 # So that a resumed training draws the same.
-                batch=self._step_record.batches,
+                batch=self.step_record.batches,
             )
         return self.share_gradients(x, y, sample_weight, None)
 
@@ -311,32 +307,6 @@ class GradientModel(CheckedFitModel):
             x, y, result, sample_weight, examples=examples
         )
 
-    def record_step(
-        self,
-        result: GradientResult,
-        examples: tf.Tensor,
-        before: tf.Tensor,
-        learning_rate: tf.Tensor,
-    ) -> None:
-        """Leaves a step's own values for whoever looks between steps.
-
-        Args:
-            result: What computing the gradients of the batch has given.
-            examples: Number of examples in the batch.
-            before: `optimizer.iterations` before it.
-            learning_rate: The rate of its update.
-        """
-        self._step_record.batch_loss.assign(tf.cast(result.loss, tf.float64))
-        self._step_record.batches.assign_add(1)
-        self.step_log.write(
-            before=before,
-            step=tf.convert_to_tensor(self.optimizer.iterations),
-            loss=result.loss,
-            learning_rate=learning_rate,
-            gradients=[gradient for gradient, _ in result.pairs],
-            examples=examples,
-        )
-
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Evaluates one batch.
 
@@ -370,26 +340,6 @@ class GradientModel(CheckedFitModel):
         return self.update_metrics(
             x, y, result, sample_weight, examples=examples
         )
-
-    def update_metrics(
-        self,
-        x: Any,
-        y: Any,
-        result: GradientResult,
-        sample_weight: Any,
-        *,
-        examples: tf.Tensor | None = None,
-    ) -> dict[str, tf.Tensor]:
-        """Adds one batch to the metrics and returns their running values."""
-        if examples is None:
-            examples = batch_size_of(x)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(result.loss, sample_weight=examples)
-        logs: dict[str, tf.Tensor] = self.compute_metrics(
-            x, y, result.outputs, sample_weight=sample_weight
-        )
-        return logs
 
     @property
     def distribute_strategy(self) -> tf.distribute.Strategy:
@@ -457,30 +407,15 @@ class GradientModel(CheckedFitModel):
         )
 
     @property
-    def batch_loss(self) -> float:
-        """Loss of the newest training batch alone."""
-        return float(self._step_record.batch_loss)
-
-    @property
-    def batches(self) -> int:
-        """Batches trained on so far."""
-        return int(self._step_record.batches)
-
-    @property
     def step_variables(self) -> list[tf.Variable]:
         """Variables of the step itself, which a resumed training needs."""
-        record = self._step_record
+        record = self.step_record
         return [
             record.batch_loss,
             record.skipped_updates,
             record.batches,
             *self._weight_update.variables(self.trainable_variables),
         ]
-
-    @property
-    def skipped_updates(self) -> int:
-        """Updates left out so far because a gradient was not finite."""
-        return int(self._step_record.skipped_updates)
 
     def _build_optimizer(self) -> None:
         # With all variables, not only those that have a gradient today.
