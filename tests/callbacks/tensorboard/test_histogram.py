@@ -39,7 +39,10 @@ def test_file_holds_what_the_slow_way_writes(name: str, tmp_path: Path) -> None:
     ((_, theirs),) = found["theirs"]
     assert our_step == 7
     assert ours[:, 2].sum() == values.shape.num_elements()
-    np.testing.assert_allclose(ours, theirs, rtol=1e-15, atol=0)
+    np.testing.assert_array_equal(ours[:, 2], theirs[:, 2])
+    # The last bit of an edge differs between eager and graph.
+    last_bit = 1e-15 * np.abs(theirs[:, :2]).max()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-15, atol=last_bit)
 
 
 @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
