@@ -91,7 +91,12 @@ def train_by_step(
     results = Results(
         steps=int(model.optimizer.iterations.numpy()),
         best_step=stopping.best_step or 0,
-        validation_accuracy=accuracy(model, splits.validation),
+        # Measured when the weights were those that the model has again.
+        validation_accuracy=(
+            accuracy(model, splits.validation)
+            if stopping.best is None
+            else stopping.best
+        ),
         test_accuracy=accuracy(model, splits.test),
         seconds=round(seconds, 3),
         examples_per_second=round(speed.examples_per_second, 1),
