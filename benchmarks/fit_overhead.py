@@ -10,9 +10,10 @@ Trains the course's CNN on MNIST, batch 100, in turn by
   images each 100 steps, saving of each better model, progress, and the curves,
   histograms and pictures of TensorBoard.
 
-Each kind is a process that stays alive. Prints examples per second as medians
-over the rounds, and their ratios. The time to build the graphs is left out
-everywhere; the last kind's are there after its first histograms.
+Each kind is a process that stays alive, and the last one is one training that
+goes on from turn to turn. Prints examples per second as medians over the
+rounds, and their ratios. The time to build the graphs is left out everywhere;
+the last kind's are there after its first histograms.
 """
 
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ KINDS = {
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    flags.DEFINE_integer("steps", 1000, "Steps per measurement.", lower_bound=2)
+    flags.DEFINE_integer("steps", 500, "Steps per measurement.", lower_bound=2)
     report.define_flags(rounds=5)
 
 

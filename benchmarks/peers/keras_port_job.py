@@ -4,9 +4,10 @@ import contextlib
 import dataclasses
 import io
 import pathlib
+import queue
 import sys
 import tempfile
-import time
+import threading
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
@@ -25,6 +26,8 @@ from benchmarks.peers.work import timed
 
 # By then each callback has done what it does, and has built its graphs.
 WARM_UP_STEPS = step_training.HISTOGRAM_FREQ
+# A training has an end; nobody measures it so often.
+MEASUREMENTS = 1000
 
 
 def make(work: Work, data: Mnist) -> Measurement:
@@ -38,40 +41,85 @@ def make(work: Work, data: Mnist) -> Measurement:
     return lambda: timed(job)
 
 
-def make_steady(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the steps after all graphs have been built."""
-    splits = keras_port_fit.splits_of(data)
-    longer = dataclasses.replace(work, steps=WARM_UP_STEPS + work.steps)
-
-    def seconds() -> float:
-        clock = Clock(WARM_UP_STEPS)
-        with tempfile.TemporaryDirectory() as folder:
-            train(longer, splits, pathlib.Path(folder), clock)
-        return clock.seconds
-
-    return seconds
+def make_steady(work: Work, data: Mnist) -> "SteadyTraining":
+    """Returns what measures the next steps of a training that goes on."""
+    return SteadyTraining(work, data)
 
 
-class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Measures from the end of one step to that of the newest one.
+class SteadyTraining:
+    """A whole training, which waits at the end of each measurement.
+
+    So a measurement holds what a long training does in that many steps, and
+    never the graphs, which are built in the first ones.
 
     Args:
-        first_step: Step at whose end the clock starts.
+        work: Its `steps` are those of one measurement.
+        data: The images.
     """
 
-    def __init__(self, first_step: int) -> None:
+    def __init__(self, work: Work, data: Mnist) -> None:
+        self._turns = Turns(WARM_UP_STEPS, work.steps)
+        longest = WARM_UP_STEPS + MEASUREMENTS * work.steps
+        arguments = (dataclasses.replace(work, steps=longest), data)
+        # Ends with the process, wherever it is.
+        self._thread = threading.Thread(
+            target=self._train, args=arguments, daemon=True
+        )
+        self._thread.start()
+        self._turns.wait()
+
+    def __call__(self) -> float:
+        """Returns the seconds of the next steps."""
+        return timed(self._turns.go_on)
+
+    def close(self) -> None:
+        """Ends the training."""
+        self._turns.end()
+        self._thread.join()
+
+    def _train(self, work: Work, data: Mnist) -> None:
+        splits = keras_port_fit.splits_of(data)
+        with tempfile.TemporaryDirectory() as folder:
+            train(work, splits, pathlib.Path(folder), self._turns)
+        self._turns.end()
+
+
+class Turns(keras.callbacks.Callback):  # type: ignore[misc]
+    """Holds a training at the end of each turn, until it may go on.
+
+    Args:
+        first_step: Step at whose end it is held first.
+        steps: Steps of a turn.
+    """
+
+    def __init__(self, first_step: int, steps: int) -> None:
         super().__init__()
-        self.first_step = first_step
-        self.seconds = 0.0
-        self._started: float | None = None
+        self.next_stop = first_step
+        self.steps = steps
+        self._may_go_on: queue.Queue[bool] = queue.Queue()
+        self._is_held: queue.Queue[bool] = queue.Queue()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Starts the clock, or reads it; all else of the step is done."""
-        now = time.perf_counter()
-        if self._started is not None:
-            self.seconds = now - self._started
-        elif int(self.model.optimizer.iterations) >= self.first_step:
-            self._started = now
+        """Waits at the end of a turn; all else of the step is done."""
+        if int(self.model.optimizer.iterations) >= self.next_stop:
+            self.next_stop += self.steps
+            self._is_held.put(True)
+            self.model.stop_training = not self._may_go_on.get()
+
+    def wait(self) -> None:
+        """Waits until the training is held."""
+        if not self._is_held.get():
+            raise RuntimeError("The training has ended.")
+
+    def go_on(self) -> None:
+        """Lets the training do its next turn, and waits for its end."""
+        self._may_go_on.put(True)
+        self.wait()
+
+    def end(self) -> None:
+        """Lets the training end, or tells that it has ended."""
+        self._may_go_on.put(False)
+        self._is_held.put(False)
 
 
 def train(

@@ -12,16 +12,31 @@ from keras_port import datasets
 from tests.benchmarks.small_work import small_data
 
 
-@pytest.mark.parametrize("kind", fit_overhead.KINDS)
+@pytest.mark.parametrize("kind", ["bare", "steps", "tf1"])
 def test_a_kind_measures_some_steps(
-    kind: str, small_mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch
+    kind: str, small_mnist: datasets.Splits
 ) -> None:
-    monkeypatch.setattr(keras_port_job, "WARM_UP_STEPS", 1)
     module, name = fit_overhead.KINDS[kind].function.split(":")
     peer = importlib.import_module(f"benchmarks.peers.{module}")
-    # With the step of the warm-up four, in calls of two.
-    work = Work(batch_size=4, steps=3, eval_freq=2)
+    work = Work(batch_size=4, steps=3)
     assert getattr(peer, name)(work, small_data(small_mnist))() > 0
+
+
+def test_a_whole_training_goes_on_from_turn_to_turn(
+    small_mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keras_port_job, "WARM_UP_STEPS", 2)
+    work = Work(batch_size=4, steps=4, eval_freq=2)
+    training = keras_port_job.make_steady(work, small_data(small_mnist))
+    turns = training._turns
+    assert int(turns.model.optimizer.iterations) == 2
+    assert training() > 0
+    assert training() > 0
+    assert int(turns.model.optimizer.iterations) == 10
+    training.close()
+    assert int(turns.model.optimizer.iterations) == 10
+    with pytest.raises(RuntimeError, match="has ended"):
+        training()
 
 
 def test_rates_are_compared_with_the_bare_loop_and_with_the_session(
