@@ -5,7 +5,8 @@ Each kind is a new process that ends with the first step of training the CNN:
 - tensorflow: imports TensorFlow alone, and runs one bare traced step;
 - keras: the first step of stock Keras' `fit`, with its data;
 - keras_port: the first call of what `examples/train_cnn.py` does, which is
-  several steps, with its data and all its callbacks.
+  ten steps, with its data and all its callbacks;
+- keras_port_single: the same with calls of one step.
 
 One round before the first is left out: it fills the disk's cache.
 """

@@ -2,8 +2,9 @@
 
 `python first_step.py tensorflow`: imports TensorFlow alone and runs one traced
 step on zeros. `keras`: `fit` of stock Keras on MNIST. `keras_port`: what
-`examples/train_cnn.py` does. The process ends at once, without clearing up, so
-that its parent's clock stops with the step.
+`examples/train_cnn.py` does, whose first call is ten steps;
+`keras_port_single`: the same with calls of one step. The process ends at once,
+without clearing up, so that its parent's clock stops with the step.
 """
 
 from collections.abc import Callable
@@ -88,7 +89,7 @@ def keras(end: End) -> None:
     )
 
 
-def keras_port(end: End) -> None:
+def keras_port(end: End, **kwargs: Any) -> None:
     """Trains the first call of `examples/train_cnn.py`."""
     from benchmarks.peers import keras_port_job
     from benchmarks.peers.work import Work
@@ -100,7 +101,13 @@ def keras_port(end: End) -> None:
             datasets.load_mnist(),
             pathlib.Path(folder),
             after_first_batch(end),
+            **kwargs,
         )
+
+
+def keras_port_single(end: End) -> None:
+    """Trains the first step, in calls of one step."""
+    keras_port(end, max_steps_per_call=1)
 
 
 def after_first_batch(end: End) -> Any:
@@ -112,7 +119,12 @@ def after_first_batch(end: End) -> Any:
     )
 
 
-KINDS = {"tensorflow": tensorflow, "keras": keras, "keras_port": keras_port}
+KINDS = {
+    "tensorflow": tensorflow,
+    "keras": keras,
+    "keras_port": keras_port,
+    "keras_port_single": keras_port_single,
+}
 
 if __name__ == "__main__":
     KINDS[sys.argv[1]](lambda: os._exit(0))

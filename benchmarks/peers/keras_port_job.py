@@ -127,6 +127,7 @@ def train(
     splits: Any,
     folder: pathlib.Path,
     *more: keras.callbacks.Callback,
+    max_steps_per_call: int = step_training.STEPS_PER_CALL,
 ) -> run_folder.Results:
     """Trains for the steps of the work, whatever the validations say."""
     keras.utils.set_random_seed(work.seed)
@@ -146,4 +147,5 @@ def train(
             splits,
             settings,
             more_callbacks=more,
+            max_steps_per_call=max_steps_per_call,
         )
