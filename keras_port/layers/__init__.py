@@ -2,6 +2,7 @@
 
 from keras_port.layers.dense import Dense
 from keras_port.layers.dropout import Dropout
+from keras_port.layers.max_pooling import MaxPooling2D
 from keras_port.layers.pixel_range import PixelRange
 
-__all__ = ["Dense", "Dropout", "PixelRange"]
+__all__ = ["Dense", "Dropout", "MaxPooling2D", "PixelRange"]

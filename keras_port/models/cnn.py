@@ -7,6 +7,7 @@ import keras
 
 from keras_port.layers import Dense
 from keras_port.layers import Dropout
+from keras_port.layers import MaxPooling2D
 from keras_port.models.image_model import SIDE
 from keras_port.models.image_model import Activation
 from keras_port.models.image_model import ImageModel
@@ -74,7 +75,7 @@ def build_cnn(
     x = keras.layers.Reshape((SIDE, SIDE, 1), name="reshape")(x)
     for number, channels in ((1, 32), (2, 64)):
         x = convolution(channels, initial, name=f"conv{number}")(x)
-        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
+        x = MaxPooling2D(2, name=f"pool{number}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     x = dense(1024, initial, activation="relu", name="fc1")(x)
     x = Dropout(rate=dropout_rate, name="dropout")(x)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_port._rectifier import moving_rectifiers
 from keras_port._shares import Share
 from keras_port._shares import replica_context
 from keras_port.training.compile_arguments import check_accumulated_once
@@ -365,7 +366,7 @@ class GradientModel(RecordedModel):
         if has_replicas(self) and self._has_own_steps():
             step: Step = shared_train_step
         elif self._loops_over("train_step"):
-            step = GradientModel.train_step
+            step = quick_train_step
         else:
             super().make_train_function(force)
             return
@@ -421,3 +422,9 @@ class GradientModel(RecordedModel):
         # With all variables, not only those that have a gradient today.
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
+
+
+def quick_train_step(model: GradientModel, batch: Any) -> None:
+    """Trains on a batch, by layers that may change their order."""
+    with moving_rectifiers():
+        model.train_step(batch)

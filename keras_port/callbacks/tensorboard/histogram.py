@@ -43,7 +43,7 @@ def buckets(values: tf.Tensor) -> tf.Tensor:
 
 # Built once for all layers: the graph of the histograms of the CNN is there in
 # a fraction of the time.
-@tf.function(
+@tf.function(  # type: ignore[untyped-decorator]
     input_signature=[tf.TensorSpec([None], tf.float64)], autograph=False
 )
 def buckets_of_vector(values: tf.Tensor) -> tf.Tensor:
