@@ -41,10 +41,12 @@ def buckets(values: tf.Tensor) -> tf.Tensor:
     return counted
 
 
-# Built once for all layers: the graph of the histograms of the CNN is there in
-# a fraction of the time.
+# Built and optimized once for all layers, and never copied into the graph that
+# calls it: the histograms of the CNN are there in a fraction of the time.
 @tf.function(  # type: ignore[untyped-decorator]
-    input_signature=[tf.TensorSpec([None], tf.float64)], autograph=False
+    input_signature=[tf.TensorSpec([None], tf.float64)],
+    autograph=False,
+    experimental_attributes={"_noinline": True},
 )
 def buckets_of_vector(values: tf.Tensor) -> tf.Tensor:
     """Returns the buckets of a vector, of any length."""
