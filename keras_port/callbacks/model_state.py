@@ -12,7 +12,7 @@ import tensorflow as tf
 def state_of(
     model: keras.Model, *, ended_epoch: tuple[int, dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """Returns copies of all variables that a step changes, and the history.
+    """Returns what a step changes in a model, as it is now, and the history.
 
     Args:
         model: The model in training.
@@ -133,11 +133,14 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 
 
 def record(variable: Any) -> dict[str, Any]:
-    """Returns the name of a variable and a copy of its value."""
-    # `numpy` copies, once; `np.array` of a variable does so twice. Without a
-    # copy, the next steps would change the values while they are written.
-    value = tf.convert_to_tensor(variable).numpy()
-    return {"path": path_of(variable), "value": np.asarray(value)}
+    """Returns the name of a variable and its value, which does not change."""
+    # A view, as the documentation of `tf.Tensor.numpy` has it. TensorFlow
+    # gives a variable other memory at its next update while a tensor holds
+    # this one, and copies on all cores; a copy here makes the step wait.
+    tensor = tf.convert_to_tensor(variable)
+    # NumPy takes no view of a single bfloat16.
+    value = np.asarray(tensor if tensor.shape.rank else tensor.numpy())
+    return {"path": path_of(variable), "value": value}
 
 
 def path_of(variable: Any) -> str:
