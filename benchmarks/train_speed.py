@@ -91,11 +91,17 @@ def measure(
     works: Sequence[Work], rounds: int, kinds: Mapping[str, Kind]
 ) -> report.Report:
     """Measures the kinds in turn for each work."""
-    with processes.running(kinds) as peers:
-        tables = [table(peers, work, rounds) for work in works]
-        for each in tables:
-            each.notes.extend(peers.notes)
-        return report.Report(tables, report.versions(()) | peers.versions())
+    tables: list[report.Table] = []
+    versions = report.versions(())
+    # TensorFlow's threads are for a process, and not the same for both models.
+    for _, same_model in itertools.groupby(works, lambda work: work.model):
+        with processes.running(kinds) as peers:
+            found = [table(peers, work, rounds) for work in same_model]
+            for each in found:
+                each.notes.extend(peers.notes)
+            tables.extend(found)
+            versions |= peers.versions()
+    return report.Report(tables, versions)
 
 
 def table(peers: processes.Peers, work: Work, rounds: int) -> report.Table:

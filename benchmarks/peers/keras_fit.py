@@ -114,6 +114,8 @@ def make_arrays(work: Work, data: Mnist) -> Measurement:
 
 def make_tuned(work: Work, data: Mnist) -> Measurement:
     """Returns what measures `fit` on batches by index, many steps per call."""
+    if work.model == "perceptron":
+        tf.config.threading.set_intra_op_parallelism_threads(1)
     calls = divisor(work.steps, STEPS_PER_CALL)
     model = compiled(work, calls)
     batches = index_batches(data.train, work.batch_size)

@@ -25,6 +25,8 @@ SAVE_FREQ = run_settings.SAVE_FREQ
 
 def make(work: Work, data: Mnist) -> Measurement:
     """Returns what measures one `fit`, from its call to its end."""
+    if work.model == "perceptron":
+        train_perceptron.use_one_thread_per_operation()
     keras.utils.set_random_seed(work.seed)
     model = build_model(work)
     model.steps_per_execution = step_training.steps_per_call(

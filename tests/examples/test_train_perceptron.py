@@ -174,3 +174,22 @@ def test_the_command_alone_gives_the_numbers_of_the_course(
     last = ended.stdout.splitlines()[-1]
     assert last.startswith("Ended by max_steps at step 1,000 after ")
     assert last.endswith(f"test accuracy {results['test_accuracy']:.4f}.")
+
+
+@pytest.mark.parametrize(("begun", "threads"), [("", 1), ("tf.zeros(1)", 0)])
+def test_one_thread_per_operation(begun: str, threads: int) -> None:
+    code = f"""
+import train_perceptron
+import tensorflow as tf
+{begun}
+train_perceptron.use_one_thread_per_operation()
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "examples",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(ended.stdout) == threads
