@@ -30,8 +30,10 @@ CHANGES = {
     "all parts": {},
     "all images of 150, which take as long": {
         "hard_examples": None,
+        "hard_examples_warmup": 0,
         "batch_size": 150,
     },
+    "hard examples from the first step on": {"hard_examples_warmup": 0},
     "no shifts": {"max_shift": 0},
     "the course's initial weights": {"kernel_initializer": None},
     "a constant rate of 1e-3": {"one_cycle": False, "learning_rate": 1e-3},

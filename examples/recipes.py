@@ -18,6 +18,7 @@ class Recipe:
         batch_size: Examples per step.
         hard_examples: Examples of each batch to train on, drawn by their loss,
             `None` for all.
+        hard_examples_warmup: Batches, the first ones, cut to so many examples.
         max_steps: Steps at the most; with `one_cycle` the length of the cycle.
         eval_freq: Steps between validations.
         learning_rate: Of the optimizer; with `one_cycle` its peak.
@@ -31,6 +32,7 @@ class Recipe:
 
     batch_size: int = 100
     hard_examples: int | None = None
+    hard_examples_warmup: int = 0
     max_steps: int = 20_000
     eval_freq: int = 100
     learning_rate: float = 1e-4
@@ -57,6 +59,7 @@ RECIPES = {
     "fast": Recipe(
         batch_size=300,
         hard_examples=64,
+        hard_examples_warmup=150,
         max_steps=600,
         eval_freq=300,
         learning_rate=3e-3,

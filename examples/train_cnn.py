@@ -7,7 +7,8 @@ command goes on later.
 
 --recipe=fast trains the same network in 600 steps. Each looks at 300 images,
 moved by up to two pixels, and trains on 64 of them, those with a high loss more
-likely; one cycle of the learning rate; bfloat16 where the machine has it.
+likely, the first 150 steps on any 64; one cycle of the learning rate; bfloat16
+where the machine has it.
 """
 
 import contextlib
@@ -92,6 +93,7 @@ def build_model(
         loss=losses.CourseCrossEntropy("sum"),
         metrics=["accuracy"],
         hard_examples=recipe.hard_examples,
+        hard_examples_warmup=recipe.hard_examples_warmup,
     )
     return model
 

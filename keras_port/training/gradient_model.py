@@ -20,6 +20,7 @@ from keras_port.training.gradient_result import GradientResult
 from keras_port.training.gradient_result import Pair
 from keras_port.training.hard_examples import check_hard_examples
 from keras_port.training.hard_examples import gradients_of_hard_examples
+from keras_port.training.hard_examples import seen_examples
 from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.loss_reduction import is_summed
 from keras_port.training.loss_scaling import unscaled
@@ -100,6 +101,7 @@ class GradientModel(RecordedModel):
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
         hard_examples: int | None = None,
+        hard_examples_warmup: int = 0,
         gradient_observers: Sequence[GradientObserver] = (),
         **kwargs: Any,
     ) -> None:
@@ -120,6 +122,10 @@ class GradientModel(RecordedModel):
                 replacement, each with a chance in proportion to its loss. The
                 metrics are those of the whole batch, without dropout.
                 Defaults to `None`: all of them.
+            hard_examples_warmup: Batches, the first of a training, which
+                `train_step` cuts to their first `hard_examples` examples: as
+                long as the model has learnt nothing, all are hard, and no time
+                goes to look at more. Defaults to 0.
             gradient_observers: Functions called with the pairs of each batch
                 while the step is built, to add operations that look at them,
                 such as `tf.summary.histogram`. The pairs are those of
@@ -132,12 +138,17 @@ class GradientModel(RecordedModel):
             ValueError: For a limit that is not positive, fewer than one
                 accumulation step, or accumulation asked for twice; for
                 `hard_examples` below one, with several losses or several
-                replicas; for a model or an optimizer made outside of the
+                replicas, and a warm-up without them; for a model or an optimizer made outside of the
                 scope of a strategy with several replicas.
         """
         check_clipnorm(global_clipnorm)
         check_accumulation(gradient_accumulation_steps)
-        check_hard_examples(hard_examples, loss, shared=has_replicas(self))
+        check_hard_examples(
+            hard_examples,
+            hard_examples_warmup,
+            loss,
+            shared=has_replicas(self),
+        )
         check_metrics(self, kwargs.get("metrics"))
         check_metrics(self, kwargs.get("weighted_metrics"))
         without_compiler(self, kwargs)
@@ -151,6 +162,7 @@ class GradientModel(RecordedModel):
         self._global_clipnorm = global_clipnorm
         self._accumulation_steps = gradient_accumulation_steps
         self._hard_examples = hard_examples
+        self._hard_examples_warmup = hard_examples_warmup
         self._gradient_observers = tuple(gradient_observers)
         self.begin_record()
         self._missing_gradients = MissingGradients()
@@ -168,6 +180,7 @@ class GradientModel(RecordedModel):
             config["global_clipnorm"] = self._global_clipnorm
             config["gradient_accumulation_steps"] = self._accumulation_steps
             config["hard_examples"] = self._hard_examples
+            config["hard_examples_warmup"] = self._hard_examples_warmup
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
@@ -270,10 +283,17 @@ class GradientModel(RecordedModel):
         Returns:
             Dictionary of the metrics' running values, `loss` among them.
         """
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         context = replica_context()
         if context is not None:
             return train_step_in_loop(self, context, data)
+        if self._hard_examples is not None:
+            data = seen_examples(
+                data,
+                count=self._hard_examples,
+                warmup=self._hard_examples_warmup,
+                batch=self.step_record.batches,
+            )
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         result = self.compute_gradients(x, y, sample_weight)
         return self.finish_step(x, y, sample_weight, result, batch_size_of(x))
 

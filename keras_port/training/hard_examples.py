@@ -15,15 +15,29 @@ SEED = 20201
 SMALLEST_LOSS = 1e-6
 
 
-def check_hard_examples(count: int | None, loss: Any, *, shared: bool) -> None:
+def check_hard_examples(
+    count: int | None, warmup: int, loss: Any, *, shared: bool
+) -> None:
     """Raises `ValueError` for a number, loss or model that this is not for.
 
     Args:
         count: As given to `compile`.
+        warmup: As given to `compile`.
         loss: As given to `compile`.
         shared: Whether several replicas share a batch.
     """
+    if not isinstance(warmup, int) or warmup < 0:
+        raise ValueError(
+            "`hard_examples_warmup` must be a number of batches, 0 or more. "
+            f"Received: hard_examples_warmup={warmup}"
+        )
     if count is None:
+        if warmup:
+            raise ValueError(
+                "`hard_examples_warmup` is for models with `hard_examples`. "
+                f"Received: hard_examples_warmup={warmup} and no "
+                "`hard_examples`"
+            )
         return
     if not isinstance(count, int) or count < 1:
         raise ValueError(
@@ -41,6 +55,25 @@ def check_hard_examples(count: int | None, loss: Any, *, shared: bool) -> None:
             "share this model's batches. Train it on one device, or without "
             "`hard_examples`."
         )
+
+
+def seen_examples(
+    data: Any, *, count: int, warmup: int, batch: tf.Variable
+) -> Any:
+    """Returns the part of a batch that is looked at.
+
+    Args:
+        data: What a dataset yields: tensors of shape (examples, ...).
+        count: Examples to train on.
+        warmup: Batches of which no more than these are looked at.
+        batch: Number of the batch, int64.
+    """
+    if not warmup:
+        return data
+    seen = tf.where(batch < warmup, count, tf.int32.max)
+    return tf.nest.map_structure(
+        lambda part: None if part is None else part[:seen], data
+    )
 
 
 def gradients_of_hard_examples(

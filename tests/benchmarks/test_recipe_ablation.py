@@ -16,11 +16,15 @@ def test_each_kind_is_trained(tmp_path: Path, mnist: datasets.Splits) -> None:
         recipe_ablation.FAST,
         batch_size=4,
         hard_examples=2,
+        hard_examples_warmup=1,
         max_steps=2,
         eval_freq=2,
         half_precision=False,
     )
-    kinds = {"tiny": tiny, "all": dataclasses.replace(tiny, hard_examples=None)}
+    every = dataclasses.replace(
+        tiny, hard_examples=None, hard_examples_warmup=0
+    )
+    kinds = {"tiny": tiny, "all": every}
     accuracy, seconds = recipe_ablation.measure(
         kinds, seeds=1, data_dir=data_dir
     ).tables

@@ -15,7 +15,9 @@ from keras_port.training.hard_examples import drawn
 from keras_port.training.hard_examples import example_losses
 
 
-def compiled(hard_examples: int | None, loss: Any = "mse") -> GradientModel:
+def compiled(
+    hard_examples: int | None, loss: Any = "mse", warmup: int = 0
+) -> GradientModel:
     """Returns a model of three weights, the same each time."""
     inputs = keras.Input((3,))
     outputs = keras.layers.Dense(1, kernel_initializer="ones")(inputs)
@@ -24,6 +26,7 @@ def compiled(hard_examples: int | None, loss: Any = "mse") -> GradientModel:
         optimizer=keras.optimizers.SGD(0.1),
         loss=loss,
         hard_examples=hard_examples,
+        hard_examples_warmup=warmup,
     )
     return model
 
@@ -110,13 +113,44 @@ def test_loss_of_each_example(
 
 def test_fit_trains_and_a_saved_model_goes_on(tmp_path: Path) -> None:
     x, y = batch(hard=4, easy=28)
-    model = compiled(4)
+    model = compiled(4, warmup=1)
     history = model.fit(x, y, batch_size=16, epochs=3, verbose=0)
     # The loss of all: a mean over the hard ones alone would begin near 1.
     assert history.history["loss"][0] < 0.5
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.get_compile_config()["hard_examples"] == 4
+    config = loaded.get_compile_config()
+    assert config["hard_examples"] == 4
+    assert config["hard_examples_warmup"] == 1
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+def test_the_first_batches_are_cut(steps_per_execution: int) -> None:
+    x, y = batch(hard=24, easy=0)
+    warm, cut = compiled(2, warmup=2), compiled(2)
+    for model in (warm, cut):
+        model.steps_per_execution = steps_per_execution
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(6)
+    cut_batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(6)
+    cut_batches = cut_batches.map(lambda x, y: (x[:2], y[:2]))
+    warm.fit(batches.take(2), verbose=0)
+    cut.fit(cut_batches.take(2), verbose=0)
+    np.testing.assert_array_equal(*(m.get_weights()[0] for m in (warm, cut)))
+    assert warm.step_log.read(0, 2).examples.tolist() == [2, 2]
+    # From the third on, both look at all of a batch.
+    for model in (warm, cut):
+        model.fit(batches.skip(2), verbose=0)
+    np.testing.assert_array_equal(*(m.get_weights()[0] for m in (warm, cut)))
+    assert warm.step_log.read(2, 4).examples.tolist() == [6, 6]
+
+
+def test_a_batch_without_a_dataset_is_cut_as_well() -> None:
+    x, y = batch(hard=6, easy=0)
+    weights = np.ones(6, "float32")
+    warm, cut = compiled(2, warmup=1), compiled(2)
+    warm.train_on_batch(x, y, sample_weight=weights)
+    cut.train_on_batch(x[:2], y[:2], sample_weight=weights[:2])
+    np.testing.assert_array_equal(*(m.get_weights()[0] for m in (warm, cut)))
 
 
 def test_the_draw_depends_on_the_batch_and_on_nothing_else() -> None:
@@ -133,17 +167,22 @@ def test_the_draw_depends_on_the_batch_and_on_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "loss", "part"),
+    ("count", "loss", "warmup", "part"),
     [
-        (0, "mse", "positive integer"),
-        (1.5, "mse", "positive integer"),
-        (3, None, "needs one loss"),
-        (3, ["mse"], "needs one loss"),
+        (0, "mse", 0, "positive integer"),
+        (1.5, "mse", 0, "positive integer"),
+        (3, None, 0, "needs one loss"),
+        (3, ["mse"], 0, "needs one loss"),
+        (3, "mse", -1, "number of batches"),
+        (3, "mse", 0.5, "number of batches"),
+        (None, "mse", 1, "no `hard_examples`"),
     ],
 )
-def test_wrong_arguments_are_refused(count: Any, loss: Any, part: str) -> None:
+def test_wrong_arguments_are_refused(
+    count: Any, loss: Any, warmup: Any, part: str
+) -> None:
     with pytest.raises(ValueError, match=part):
-        compiled(count, loss)
+        compiled(count, loss, warmup)
 
 
 def test_several_devices_are_refused() -> None:
