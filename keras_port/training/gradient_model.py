@@ -138,8 +138,9 @@ class GradientModel(RecordedModel):
             ValueError: For a limit that is not positive, fewer than one
                 accumulation step, or accumulation asked for twice; for
                 `hard_examples` below one, with several losses or several
-                replicas, and a warm-up without them; for a model or an optimizer made outside of the
-                scope of a strategy with several replicas.
+                replicas, and a warm-up without them; for a model or an
+                optimizer made outside of the scope of a strategy with several
+                replicas.
         """
         check_clipnorm(global_clipnorm)
         check_accumulation(gradient_accumulation_steps)
