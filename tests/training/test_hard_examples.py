@@ -1,6 +1,7 @@
 """Training on the examples of a batch that have a high loss."""
 
 from pathlib import Path
+import shutil
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port import distribution
+from keras_port.callbacks import TrainingState
 from keras_port.losses import CourseCrossEntropy
 from keras_port.training import GradientModel
 from keras_port.training.hard_examples import drawn
@@ -142,6 +144,29 @@ def test_the_first_batches_are_cut(steps_per_execution: int) -> None:
         model.fit(batches.skip(2), verbose=0)
     np.testing.assert_array_equal(*(m.get_weights()[0] for m in (warm, cut)))
     assert warm.step_log.read(2, 4).examples.tolist() == [6, 6]
+
+
+def test_a_training_resumes_within_and_after_the_first_batches(
+    tmp_path: Path,
+) -> None:
+    x, y = batch(hard=24, easy=0)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(6).repeat()
+
+    def train(until: int) -> np.ndarray:
+        model = compiled(2, warmup=2)
+        state = TrainingState(tmp_path)
+        model.fit(
+            batches.skip(state.batches),
+            steps_per_epoch=until - state.batches,
+            callbacks=[state],
+            verbose=0,
+        )
+        weights: np.ndarray = model.get_weights()[0]
+        return weights
+
+    parts = [train(until) for until in (1, 3, 5)][-1]
+    shutil.rmtree(tmp_path)
+    np.testing.assert_array_equal(parts, train(5))
 
 
 def test_a_batch_without_a_dataset_is_cut_as_well() -> None:
