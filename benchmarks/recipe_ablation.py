@@ -62,7 +62,7 @@ def run(
             data_dir=data_dir,
             batch_size=recipe.batch_size,
             max_steps=recipe.max_steps,
-            eval_freq=recipe.eval_freq,
+            eval_freq=recipe.eval_freq or recipe.max_steps,
             patience=20,
             learning_rate=recipe.learning_rate,
             seed=seed,

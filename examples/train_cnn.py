@@ -5,7 +5,7 @@ The network is validated each --eval_freq steps. Each better model is saved,
 best weights are evaluated on the test images. Ctrl-C ends in order; the same
 command goes on later.
 
---recipe=fast trains the same network in 600 steps. Each looks at 300 images,
+--recipe=fast trains the same network in 550 steps. Each looks at 300 images,
 moved by up to two pixels, and trains on 64 of them, those with a high loss more
 likely, the first 150 steps on any 64; one cycle of the learning rate; bfloat16
 where the machine has it.
@@ -38,7 +38,7 @@ def define_flags() -> None:
     run_settings.define_settings(
         workdir="runs/cnn",
         max_steps=course.max_steps,
-        eval_freq=course.eval_freq,
+        eval_freq=course.eval_freq or course.max_steps,
         learning_rate=course.learning_rate,
     )
     fast = RECIPES["fast"]
@@ -48,8 +48,8 @@ def define_flags() -> None:
         list(RECIPES),
         "How to train. `fast` has other defaults: "
         f"--max_steps={fast.max_steps} --batch_size={fast.batch_size} "
-        f"--eval_freq={fast.eval_freq} --learning_rate={fast.learning_rate}, "
-        "the peak of one cycle over all steps.",
+        f"--learning_rate={fast.learning_rate}, the peak of one cycle over all "
+        "steps, and one validation, at their end.",
     )
     flags.DEFINE_integer(
         "num_devices",
