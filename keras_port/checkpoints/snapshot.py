@@ -14,6 +14,9 @@ from keras_port.checkpoints.atomic_file import atomic_file
 FORMAT = 1
 MANIFEST = "manifest"
 ARRAY_KEY = "__array__"
+# Bytes that are still in the processor's cache when, behind the checksum, the
+# system reads them once more: the training beside it needs the memory as well.
+PIECE = 1 << 18
 
 
 def write_snapshot(path: pathlib.Path, content: dict[str, Any]) -> None:
@@ -51,7 +54,9 @@ def write_member(
     # What is written piece by piece may grow beyond 4 GiB.
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
         member.write(header.getvalue())
-        member.write(array.reshape(-1).view(np.uint8).data)
+        content = array.reshape(-1).view(np.uint8).data
+        for start in range(0, len(content), PIECE):
+            member.write(content[start : start + PIECE])
 
 
 def read_snapshot(path: str | os.PathLike[str]) -> dict[str, Any]:
