@@ -39,7 +39,7 @@ def quiet_stderr() -> Iterator[None]:
 def no_garbage() -> Iterator[None]:
     """Keeps Python from looking for garbage while modules are loaded.
 
-    They are a million objects that stay to the end. To look through them takes
+    They are 450,000 objects that stay to the end. To look through them takes
     a fifth of the time to load them, and again in each later search and at the
     end of the process, where it takes most of a second.
     """

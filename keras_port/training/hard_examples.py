@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_port._arguments import check_integer
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.loss_reduction import batch_size_of
 
@@ -26,11 +27,9 @@ def check_hard_examples(
         loss: As given to `compile`.
         shared: Whether several replicas share a batch.
     """
-    if not isinstance(warmup, int) or warmup < 0:
-        raise ValueError(
-            "`hard_examples_warmup` must be a number of batches, 0 or more. "
-            f"Received: hard_examples_warmup={warmup}"
-        )
+    check_integer(
+        "hard_examples_warmup", warmup, least=0, note=", a number of batches"
+    )
     if count is None:
         if warmup:
             raise ValueError(
@@ -39,11 +38,7 @@ def check_hard_examples(
                 "`hard_examples`"
             )
         return
-    if not isinstance(count, int) or count < 1:
-        raise ValueError(
-            "`hard_examples` must be a positive integer, or None. "
-            f"Received: hard_examples={count}"
-        )
+    check_integer("hard_examples", count, note=", or None")
     if loss is None or isinstance(loss, list | tuple | dict):
         raise ValueError(
             "`hard_examples` needs one loss, by which it tells how hard an "
