@@ -35,7 +35,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             `val_accuracy`. Two evaluations in one `fit` need two names.
             Defaults to `"val"`.
         batch_size: Examples in one slice; it changes speed and memory, not
-            the results. Defaults to 1000.
+            the results. Defaults to 2500.
 
     Raises:
         ValueError: If `eval_freq` is not a positive integer; at the start of
@@ -58,7 +58,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         *,
         eval_freq: int = 100,
         name: str = "val",
-        batch_size: int = 1000,
+        batch_size: int = 2500,
     ) -> None:
         super().__init__()
         check_integer("eval_freq", eval_freq, note=", in steps")

@@ -44,7 +44,7 @@ class ModelEvaluation:
             `(x, y, sample_weight)`; or a finite `tf.data.Dataset` of batches.
             What lies in a mapped file is read slice by slice.
         batch_size: Examples in one slice of an `ImageSplit` or of arrays. It
-            changes speed and memory, not the results. Defaults to 1000.
+            changes speed and memory, not the results. Defaults to 2500.
 
     Raises:
         ValueError: If the model is not compiled, or the data is empty, of
@@ -58,7 +58,7 @@ class ModelEvaluation:
     """
 
     def __init__(
-        self, model: keras.Model, data: Any, *, batch_size: int = 1000
+        self, model: keras.Model, data: Any, *, batch_size: int = 2500
     ) -> None:
         if not model.compiled:
             raise ValueError(

@@ -73,9 +73,10 @@ def test_examples_without_a_weight_are_not_drawn() -> None:
 
 def test_the_chance_is_in_proportion_to_the_loss() -> None:
     losses = tf.constant([1.0, 2.0, 0.0, 5.0])
+    draw = tf.function(lambda number: drawn(losses, 1, number))
     counts = np.zeros(4)
     for number in range(2000):
-        [index] = drawn(losses, 1, tf.constant(number, tf.int64))
+        [index] = draw(tf.constant(number, tf.int64))
         counts[index] += 1
     # Four standard deviations of such a count are at most 90.
     np.testing.assert_allclose(counts, [250, 500, 0, 1250], atol=90)
