@@ -85,7 +85,8 @@ def nothing_old_to_search() -> None:
     """Spares each test a walk over all that was made before its file.
 
     Clearing the Keras session collects garbage. Among what TensorFlow's import
-    and the files before have left, that took a fifth of all tests' time.
+    and the files before have left, that was a fifth of the time of
+    `tests/training`.
     """
     gc.collect()
     gc.freeze()

@@ -75,6 +75,7 @@ class ModelEvaluation:
         workers = self._workers.count if self._workers else 1
         self._batches = batches_of(data, model, batch_size, workers)
         self._scale = isinstance(data, ImageSplit)
+        self._are_metrics_made = False
         # The batch dimension is open, so that the last, smaller slice does
         # not build the function again. Keras does not convert a `test_step` by
         # AutoGraph either.
@@ -84,7 +85,7 @@ class ModelEvaluation:
 
     def __call__(self) -> dict[str, float]:
         """Returns the loss and the metrics by name, over all of the data."""
-        if self._workers is not None:
+        if self._workers is not None and not self._are_metrics_made:
             # Makes all metrics, also where this worker has no slice.
             self.metric_names()
         with kept_metrics(self.model), value_errors():
@@ -107,6 +108,7 @@ class ModelEvaluation:
                 # the first step of a training need not wait for.
                 few = smallest_batch(self.model)
                 self._run_test_step(part_of(batch, slice(few)))
+            self._are_metrics_made = True
             return list(self.model.get_metrics_result())
 
     def _own_batches(self) -> Any:

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 v1 = tf.compat.v1
 Optimizer = Callable[[], Any]
-# Of the initial weights. A graph of its own does not take Keras' seed, and
-# rounding alone moves the losses of some weights far apart.
+# Of the initial weights. A graph of its own does not take Keras' seed, and of
+# weights that differ from run to run, some miss the tolerance of a test.
 SEED = 1
 
 
