@@ -4,7 +4,7 @@ The gradient of the inputs of `x @ w` in two ways, in float32, for several sizes
 of batch and of layer, in turn:
 
 - stock: `dy @ transpose(w)`, as TensorFlow computes it;
-- transposed: `transpose(w @ transpose(dy))`, as `layers.Dense` does.
+- transposed: `transpose(w @ transpose(dy))`, as `layers.TransposedGradientDense` does.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def stock(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
 
 
 def transposed(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
-    """Returns the gradient of the inputs, as `layers.Dense` computes it."""
+    """Returns the gradient of the inputs, as `layers.TransposedGradientDense` computes it."""
     return dense.product_gradients(tf.zeros((len(dy), len(w))), w, dy)[0]
 
 

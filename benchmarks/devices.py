@@ -54,10 +54,10 @@ def define_flags() -> None:
 def build(kind: str) -> Any:
     """Returns the course's CNN of one kind, compiled."""
     if kind == "towers":
-        model: Any = distribution.towers(models.build_cnn, num_devices=2)
+        model: Any = distribution.build_towers(models.build_cnn, num_devices=2)
         compile_model(model)
     elif kind == "mirrored":
-        with distribution.mirrored(2).scope():
+        with distribution.mirrored_strategy(2).scope():
             model = models.build_cnn()
             compile_model(model)
     else:
@@ -99,7 +99,7 @@ def additions(steps: int) -> dict[str, Callable[[], float]]:
     """Returns what adds up gradients over so many devices, in milliseconds."""
 
     def addition(count: int) -> Callable[[], float]:
-        strategy = distribution.mirrored(count)
+        strategy = distribution.mirrored_strategy(count)
 
         def on_replica(gradients: list[tf.Tensor]) -> Any:
             if count == 1:
@@ -155,7 +155,7 @@ def main(_: list[str]) -> None:
     values = flags.FLAGS
     if not tf.config.list_physical_devices("GPU"):
         # The CPU is divided once, before TensorFlow uses it.
-        distribution.mirrored(max(COUNTS))
+        distribution.mirrored_strategy(max(COUNTS))
     measure(
         datasets.load_mnist(),
         steps=values.steps,

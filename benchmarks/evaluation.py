@@ -2,7 +2,7 @@
 
 Evaluates the course's CNN on 5,000 images, in turn by
 
-- keras_port: `ModelEvaluation`, as `StepEvaluation` runs it during `fit`;
+- keras_port: `Evaluator`, as `StepEvaluation` runs it during `fit`;
 - forward: the network alone in a `tf.function`, over slices of images that are
   floats already, in the size of slice that is fastest;
 - keras: `Model.evaluate` on arrays, with slices of the same size.
@@ -77,7 +77,7 @@ def fastest(work: Work, images: Images) -> tuple[int, Callable[[], float]]:
 def measure(work: Work, images: Images, rounds: int) -> report.Table:
     """Measures the kinds in turn."""
     size, passes = fastest(work, images)
-    ours = training.ModelEvaluation(
+    ours = training.Evaluator(
         keras_port_fit.build_model(work), keras_port_fit.image_split(images)
     )
     stock = keras_fit.compiled(work)

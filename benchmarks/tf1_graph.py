@@ -30,7 +30,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_port.checkpoints import TF1Graph
+from keras_port.tf1 import GraphLayer
 
 v1 = tf.compat.v1
 BATCH_SIZE = 100
@@ -121,13 +121,13 @@ def network(x: Any, variables: list[Any]) -> tf.Tensor:
 def convert(folder: pathlib.Path) -> float:
     """Returns the seconds until a layer has been made."""
     started = time.perf_counter()
-    TF1Graph(folder, inputs="x", outputs="out")
+    GraphLayer(folder, inputs="x", outputs="out")
     return time.perf_counter() - started
 
 
 def kinds(folder: pathlib.Path) -> dict[str, Callable[[tf.Tensor], Any]]:
     """Returns the two ways to compute the CNN."""
-    layer = TF1Graph(folder, inputs="x", outputs="out")
+    layer = GraphLayer(folder, inputs="x", outputs="out")
     variables = [tf.Variable(value) for value in layer.get_weights()]
     function = tf.function(lambda x: network(x, variables))
     called = tf.function(layer)

@@ -13,7 +13,7 @@ from keras_port import training
 
 def accuracy(model: keras.Model, split: datasets.ImageSplit) -> float:
     """Returns the part of the images that the model names right."""
-    return training.ModelEvaluation(model, split)()["accuracy"]
+    return training.Evaluator(model, split)()["accuracy"]
 
 
 def load_and_evaluate(

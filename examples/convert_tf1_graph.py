@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from keras_port import checkpoints
 from keras_port import datasets
+from keras_port import tf1
 
 v1 = tf.compat.v1
 OLD_FOLDER = "old"
@@ -162,12 +163,12 @@ def convert(
         max_steps: Steps of 100 images for the new head.
         seed: Of the order of the images.
     """
-    layer = checkpoints.TF1Graph(
+    layer = tf1.GraphLayer(
         meta, inputs=names.inputs, outputs=names.outputs, feeds=names.feeds
     )
     test = splits.test.images.reshape(-1, 784).astype("float32") / 255
     model = with_new_head(meta, names)
-    print(checkpoints.list_tf1_graph(meta))
+    print(tf1.list_graph(meta))
     old_accuracy = float(
         np.mean(predicted(layer.to_model(), test) == splits.test.labels)
     )
@@ -193,7 +194,7 @@ def convert(
 
 def with_new_head(meta: pathlib.Path, names: Names) -> keras.Model:
     """Returns a compiled model of the old features and a new head."""
-    features = checkpoints.TF1Graph(
+    features = tf1.GraphLayer(
         meta,
         inputs=names.inputs,
         outputs=names.features,

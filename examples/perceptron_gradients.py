@@ -51,10 +51,10 @@ def train_in_two_steps(
     @tf.function
     def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         result = model.compute_gradients(x, y)
-        model.apply_gradients(result.pairs)
+        model.apply_gradients(result.grads_and_vars)
         return result.loss
 
-    evaluation = training.ModelEvaluation(model, splits.test)
+    evaluation = training.Evaluator(model, splits.test)
     batches = datasets.shuffled_batches(splits.train, batch_size, seed=seed)
     accuracies = []
     for number, (x, y) in enumerate(batches.take(max_steps), start=1):
@@ -77,7 +77,7 @@ def main() -> None:
     model = train_perceptron.build_model(values.learning_rate)
     x, y = splits.train.next_batch(5)
     result = model.compute_gradients(x, y)
-    print(f"loss {float(result.loss):.8f}\n{describe(result.pairs)}")
+    print(f"loss {float(result.loss):.8f}\n{describe(result.grads_and_vars)}")
     accuracies = train_in_two_steps(
         model,
         splits,

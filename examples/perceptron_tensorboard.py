@@ -65,7 +65,7 @@ def train_with_curves(
         steps_per_epoch=max_steps,
         callbacks=[
             callbacks.StepEvaluation(
-                splits.test, eval_freq=eval_freq, name="test"
+                splits.test, eval_freq=eval_freq, prefix="test"
             ),
             callbacks.TensorBoard(
                 log_dir,

@@ -62,7 +62,7 @@ def train_by_step(
     stopping = callbacks.StepEarlyStopping(patience=settings.patience)
     terminate = callbacks.TerminateOnSignal()
     speed = Speed(settings.batch_size)
-    if training.writes_files(model):
+    if training.is_chief(model):
         announce(settings, state.step)
     steps = settings.max_steps - state.step
     model.steps_per_execution = steps_per_call(
@@ -74,7 +74,7 @@ def train_by_step(
             splits.train,
             settings.batch_size,
             seed=settings.seed,
-            start_step=state.batches,
+            start_batch=state.batches_seen,
             image_shape=model.input_shape[1:],
             max_shift=max_shift,
         ),
@@ -104,7 +104,7 @@ def train_by_step(
         ended_by=terminate.received
         or ("early stopping" if stopping.stopped_step else "max_steps"),
     )
-    if training.writes_files(model):
+    if training.is_chief(model):
         content = dataclasses.asdict(results)
         write_json(settings.workdir / RESULTS_FILE, content)
     return results

@@ -68,7 +68,7 @@ def define_flags() -> None:
 
 def train_as_worker(settings: run_settings.Settings, network: str) -> None:
     """Trains as the worker that `TF_CONFIG` names; the first one prints."""
-    strategy = distribution.multi_worker()
+    strategy = distribution.multi_worker_strategy()
     splits = run_settings.load_splits(settings)
     finished = run_folder.finished_results(
         settings, script="train_cluster", network=network
@@ -85,7 +85,7 @@ def train_as_worker(settings: run_settings.Settings, network: str) -> None:
             metrics=["accuracy"],
         )
     results = step_training.train_by_step(model, splits, settings)
-    if training.writes_files(model):
+    if training.is_chief(model):
         print(run_folder.summary(results))
 
 

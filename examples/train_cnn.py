@@ -110,7 +110,7 @@ def train_cnn(
     if num_devices > 1:
         # First, since the CPU is divided before TensorFlow uses it. The number
         # is no part of the run: it may go on with another one.
-        scope = distribution.mirrored(num_devices).scope()
+        scope = distribution.mirrored_strategy(num_devices).scope()
     splits = run_settings.load_splits(settings)
     how = RECIPES[recipe]
     precision = precision or how.precision()

@@ -47,7 +47,7 @@ def compile_model(model: Any, learning_rate: float) -> None:
     """Compiles the network as lesson 4 trains it: by the mean loss."""
     model.compile(
         optimizer=optimizers.Adam(learning_rate),
-        loss=losses.CourseCrossEntropy("elements"),
+        loss=losses.CourseCrossEntropy("mean_over_elements"),
         metrics=["accuracy"],
     )
 
@@ -55,12 +55,12 @@ def compile_model(model: Any, learning_rate: float) -> None:
 def build_model(scheme: str, num_devices: int, learning_rate: float) -> Any:
     """Returns the course's network on several devices, compiled."""
     if scheme == "towers":
-        model: Any = distribution.towers(
+        model: Any = distribution.build_towers(
             models.build_cnn, num_devices=num_devices
         )
         compile_model(model, learning_rate)
         return model
-    with distribution.mirrored(num_devices).scope():
+    with distribution.mirrored_strategy(num_devices).scope():
         model = models.build_cnn()
         compile_model(model, learning_rate)
     return model
@@ -77,7 +77,7 @@ def train_multi_gpu(
         scheme: "towers" or "mirrored".
     """
     # First, since the CPU is divided before TensorFlow uses it.
-    distribution.mirrored(num_devices)
+    distribution.mirrored_strategy(num_devices)
     splits = run_settings.load_splits(settings)
     finished = run_folder.finished_results(
         settings, script="train_multi_gpu", scheme=scheme

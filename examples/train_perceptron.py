@@ -39,7 +39,7 @@ def build_model(learning_rate: float) -> models.ImageModel:
     model = models.build_perceptron()
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate),
-        loss=losses.CourseCrossEntropy("elements"),
+        loss=losses.CourseCrossEntropy("mean_over_elements"),
         metrics=["accuracy"],
     )
     return model
@@ -91,7 +91,7 @@ def train_perceptron(settings: run_settings.Settings) -> run_folder.Results:
         settings,
         more_callbacks=[
             callbacks.StepEvaluation(
-                splits.test, eval_freq=settings.eval_freq, name="test"
+                splits.test, eval_freq=settings.eval_freq, prefix="test"
             )
         ],
         max_steps_per_call=STEPS_PER_CALL,

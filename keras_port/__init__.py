@@ -20,6 +20,7 @@ from keras_port import layers  # noqa: E402
 from keras_port import losses  # noqa: E402
 from keras_port import models  # noqa: E402
 from keras_port import optimizers  # noqa: E402
+from keras_port import tf1  # noqa: E402
 from keras_port import training  # noqa: E402
 
 __version__ = "0.1.0"
@@ -34,5 +35,6 @@ __all__ = [
     "losses",
     "models",
     "optimizers",
+    "tf1",
     "training",
 ]

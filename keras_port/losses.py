@@ -9,8 +9,8 @@ import tensorflow as tf
 
 __all__ = ["CourseCrossEntropy"]
 
-Normalization = Literal["elements", "sum"]
-NORMALIZATIONS = ("elements", "sum")
+Reduction = Literal["mean_over_elements", "sum"]
+REDUCTIONS = ("mean_over_elements", "sum")
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
@@ -24,13 +24,13 @@ class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
 
     With `C` classes and `N` examples, for one-hot `y_`:
 
-    - `"elements"`: the mean over all `N * C` elements, one C-th of the usual
+    - `"mean_over_elements"`: the mean over all `N * C` elements, one C-th of the usual
       cross entropy (lesson 1);
     - `"sum"`: the sum over the batch (lesson 3), so the size of the gradient
       grows with the batch.
 
     Args:
-        normalization: `"elements"` or `"sum"`. Defaults to `"elements"`.
+        reduction: `"mean_over_elements"` or `"sum"`. Defaults to `"mean_over_elements"`.
         from_logits: Whether the model's outputs are logits. Defaults to
             `False`: they are probabilities. Outputs of a softmax are refused
             when this is `True`: the softmax would be taken twice.
@@ -43,7 +43,7 @@ class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
         sample_weight: Optional, shape (N,).
 
     Raises:
-        ValueError: For an unknown `normalization`, for labels outside
+        ValueError: For an unknown `reduction`, for labels outside
             0..C-1, and for shapes that do not fit.
 
     Example:
@@ -56,19 +56,20 @@ class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
 
     def __init__(
         self,
-        normalization: Normalization = "elements",
+        reduction: Reduction = "mean_over_elements",
         *,
         from_logits: bool = False,
         name: str = "course_cross_entropy",
     ) -> None:
-        if normalization not in NORMALIZATIONS:
+        if reduction not in REDUCTIONS:
             raise ValueError(
-                f"`normalization` must be one of {NORMALIZATIONS}. "
-                f"Received: normalization={normalization!r}"
+                f"`reduction` must be one of {REDUCTIONS}. "
+                f"Received: reduction={reduction!r}"
             )
-        reduction = "sum" if normalization == "sum" else "sum_over_batch_size"
-        super().__init__(name=name, reduction=reduction)
-        self.normalization = normalization
+        # What Keras does with the loss of every example.
+        of_examples = "sum" if reduction == "sum" else "sum_over_batch_size"
+        super().__init__(name=name, reduction=of_examples)
+        self._given_reduction = reduction
         self.from_logits = from_logits
 
     def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
@@ -80,21 +81,21 @@ class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
                     "`from_logits=True`, but the model's outputs are those of "
                     "a softmax, so softmax would be taken twice. Use "
                     "`from_logits=False`, or build the model with "
-                    "`activation=None`."
+                    "`classifier_activation=None`."
                 )
             logits = y_pred
         if logits is not None:
             losses = cross_entropy_of_logits(y_true, logits)
         else:
             losses = cross_entropy_of_probabilities(y_true, y_pred)
-        if self.normalization == "elements":
+        if self._given_reduction == "mean_over_elements":
             losses /= y_pred.shape[-1]
         return losses
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that make this loss again."""
         return {
-            "normalization": self.normalization,
+            "reduction": self._given_reduction,
             "from_logits": self.from_logits,
             "name": self.name,
         }

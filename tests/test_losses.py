@@ -64,17 +64,17 @@ def bytes_of(labels: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("form", [plain, column, one_hot, bytes_of])
 @pytest.mark.parametrize("from_logits", [False, True])
-def test_both_normalizations_for_each_form_of_labels(
+def test_both_reductions_for_each_form_of_labels(
     form: Callable[[np.ndarray], np.ndarray], from_logits: bool
 ) -> None:
     labels, logits, probabilities = examples()
     each = as_formula(labels, probabilities)
     y_pred = logits if from_logits else probabilities
-    for normalization, expected in (
+    for reduction, expected in (
         ("sum", each.sum()),
-        ("elements", each.mean() / CLASSES),
+        ("mean_over_elements", each.mean() / CLASSES),
     ):
-        loss = CourseCrossEntropy(normalization, from_logits=from_logits)
+        loss = CourseCrossEntropy(reduction, from_logits=from_logits)
         assert float(loss(form(labels), y_pred)) == pytest.approx(
             expected, rel=FLOAT32
         )
@@ -102,12 +102,12 @@ def test_sample_weights_multiply_each_example(
     labels, _, probabilities = examples()
     weights = np.array([0, 1, 2, 0.5, 0, 3], "float32")
     weighted = as_formula(labels, probabilities) * weights
-    for normalization, expected in (
+    for reduction, expected in (
         ("sum", weighted.sum()),
         # The number of examples divides, not the sum of their weights.
-        ("elements", weighted.mean() / CLASSES),
+        ("mean_over_elements", weighted.mean() / CLASSES),
     ):
-        loss = CourseCrossEntropy(normalization)
+        loss = CourseCrossEntropy(reduction)
         value = loss(form(labels), probabilities, sample_weight=weights)
         assert float(value) == pytest.approx(expected, rel=FLOAT32)
 
@@ -156,7 +156,7 @@ def test_saturated_softmax_gives_loss_0_or_400(
 
     def compute(y: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         result = model.compute_gradients(x, y)
-        return result.loss, [gradient for gradient, _ in result.pairs]
+        return result.loss, [gradient for gradient, _ in result.grads_and_vars]
 
     for label, loss, slope in ((0, 0.0, 0), (1, 400.0, 1)):
         y = np.eye(2, dtype=floatx)[[label]] if one_hot_labels else [label]
@@ -239,7 +239,7 @@ def test_a_loss_that_does_not_fit_the_outputs_is_refused_at_compile(
         ("softmax", True, "probabilities"),
         (None, False, "logits"),
     ):
-        model = build(activation=activation)
+        model = build(classifier_activation=activation)
         message = (
             f"The model's outputs are {outputs}, but the loss has "
             f"from_logits={from_logits}. Use "
@@ -311,21 +311,17 @@ def test_outputs_of_another_rank_are_refused(shape: tuple[int, ...]) -> None:
 
 def test_an_unknown_normalization_is_refused_with_the_choices() -> None:
     message = (
-        "`normalization` must be one of ('elements', 'sum'). Received: "
-        "normalization='mean'"
+        "`reduction` must be one of ('mean_over_elements', 'sum'). Received: "
+        "reduction='mean'"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         CourseCrossEntropy("mean")
 
 
-@pytest.mark.parametrize("normalization", ["elements", "sum"])
+@pytest.mark.parametrize("reduction", ["mean_over_elements", "sum"])
 @pytest.mark.parametrize("from_logits", [False, True])
-def test_config_makes_the_same_loss(
-    normalization: str, from_logits: bool
-) -> None:
-    loss = CourseCrossEntropy(
-        normalization, from_logits=from_logits, name="mine"
-    )
+def test_config_makes_the_same_loss(reduction: str, from_logits: bool) -> None:
+    loss = CourseCrossEntropy(reduction, from_logits=from_logits, name="mine")
     config = keras.losses.serialize(loss)
     for again in (
         CourseCrossEntropy.from_config(loss.get_config()),
@@ -339,7 +335,7 @@ def test_config_makes_the_same_loss(
 
 
 def test_a_saved_model_keeps_its_loss(tmp_path: Path) -> None:
-    model = build_perceptron(activation=None)
+    model = build_perceptron(classifier_activation=None)
     loss = CourseCrossEntropy("sum", from_logits=True)
     model.compile(optimizer="sgd", loss=loss)
     x, y = np.full((6, 784), 0.5, "float32"), examples()[0]

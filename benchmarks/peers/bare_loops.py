@@ -47,7 +47,7 @@ def make_steps(work: Work, data: Mnist) -> Measurement:
 
     @tf.function
     def step(x: tf.Tensor, y: tf.Tensor) -> None:
-        model.apply_gradients(model.compute_gradients(x, y).pairs)
+        model.apply_gradients(model.compute_gradients(x, y).grads_and_vars)
 
     return measured(step, model, work, data)
 

@@ -46,7 +46,7 @@ def make(work: Work, data: Mnist) -> Measurement:
             split,
             work.batch_size,
             seed=work.seed,
-            start_step=int(model.optimizer.iterations),
+            start_batch=int(model.optimizer.iterations),
             image_shape=model.input_shape[1:],
         )
         model.fit(batches, steps_per_epoch=steps, verbose=0)

@@ -15,8 +15,8 @@ class EvaluationChannel:
         """Tells the listeners, before the first step, what will come."""
         if source in self._names:
             raise ValueError(
-                f"Two evaluations have the name {source!r}, and their results "
-                "could not be told apart. Give each `StepEvaluation` a `name`."
+                f"Two evaluations have the prefix {source!r}, and their results "
+                "could not be told apart. Give each `StepEvaluation` a `prefix`."
             )
         self._names[source] = names
         if len(self._names) == len(self.sources):

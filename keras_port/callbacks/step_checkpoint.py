@@ -17,7 +17,7 @@ from keras_port.checkpoints.checkpoint_record import CheckpointRecord
 from keras_port.checkpoints.checkpoint_record import read_record
 from keras_port.checkpoints.saved_model import write_model
 from keras_port.checkpoints.writable_folder import make_writable_folder
-from keras_port.training.workers import writes_files
+from keras_port.training.workers import is_chief
 
 SUFFIXES = (".keras", ".weights.h5")
 
@@ -103,7 +103,7 @@ class StepCheckpoint(EvaluationListener):
         """Looks at the folder and at what is there, before any step."""
         super().on_train_begin(logs)
         self.best, self.best_path, self._kept = None, None, []
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         folder = make_writable_folder(pathlib.Path(self.path).parent)
         remove_leftovers(folder, self._pattern())
@@ -131,7 +131,7 @@ class StepCheckpoint(EvaluationListener):
             return
         path = pathlib.Path(self.path.format(step=step, **logs))
         record = CheckpointRecord(self.monitor.name, value, step)
-        if writes_files(self.model):
+        if is_chief(self.model):
             save_model(self.model, path, record)
         if better:
             self.best, self.best_path = value, path
@@ -167,7 +167,7 @@ class StepCheckpoint(EvaluationListener):
     def _remove_old(self) -> None:
         if self.max_to_keep is None or not placeholders(self.path):
             return
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         for path in self._kept[: -self.max_to_keep]:
             if path != self.best_path:

@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 
-from keras_port._arguments import check_integer
+from keras_port._support import check_integer
 from keras_port.callbacks.evaluation_listener import channel_of
-from keras_port.training import ModelEvaluation
+from keras_port.training import Evaluator
 
 
 class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
@@ -14,7 +14,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
 
     Stock `fit` validates at the end of an epoch. This callback evaluates in
     between and leaves the training as it would be without it (see
-    `training.ModelEvaluation`). Each evaluation reaches
+    `training.Evaluator`). Each evaluation reaches
 
     - the callbacks that are an `EvaluationListener`, such as
       `StepEarlyStopping` and `StepCheckpoint`, in any order of the list;
@@ -28,11 +28,11 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
     each multiple of `eval_freq`, and is recorded with the step it was made at.
 
     Args:
-        data: What to evaluate on, as for `training.ModelEvaluation`: an
+        data: What to evaluate on, as for `training.Evaluator`: an
             `ImageSplit`, arrays `(x, y)`, or a finite `tf.data.Dataset`.
         eval_freq: Steps between evaluations. Defaults to 100.
-        name: Stands before the names of the results: `"val"` makes
-            `val_accuracy`. Two evaluations in one `fit` need two names.
+        prefix: Stands before the names of the results: `"val"` makes
+            `val_accuracy`. Two evaluations in one `fit` need two prefixes.
             Defaults to `"val"`.
         batch_size: Examples in one slice; it changes speed and memory, not
             the results. Defaults to 2500.
@@ -57,16 +57,16 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         data: Any,
         *,
         eval_freq: int = 100,
-        name: str = "val",
+        prefix: str = "val",
         batch_size: int = 2500,
     ) -> None:
         super().__init__()
         check_integer("eval_freq", eval_freq, note=", in steps")
         self.data = data
         self.eval_freq = eval_freq
-        self.name = name
+        self.prefix = prefix
         self.batch_size = batch_size
-        self._evaluation: ModelEvaluation | None = None
+        self._evaluation: Evaluator | None = None
         self._newest: dict[str, float] = {}
         self._history: dict[str, list[float]] = {}
         self._last_step = 0
@@ -81,11 +81,11 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         self._newest = {}
         self._history = {}
         self._last_step = self._step()
-        self._evaluation = ModelEvaluation(
+        self._evaluation = Evaluator(
             self.model, self.data, batch_size=self.batch_size
         )
-        names = [f"{self.name}_{n}" for n in self._evaluation.metric_names()]
-        channel_of(self.model).announce(self.name, names)
+        names = [f"{self.prefix}_{n}" for n in self._evaluation.metric_names()]
+        channel_of(self.model).announce(self.prefix, names)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
@@ -111,12 +111,12 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Refuses that `fit` validates under the same names."""
-        if self.name == "val":
+        if self.prefix == "val":
             raise ValueError(
                 "`fit` validates at the end of the epoch and `StepEvaluation` "
                 "during it, both as `val_...`. Leave `validation_data` and "
-                "`validation_split` out, or give the callback another name: "
-                '`StepEvaluation(data, name="step_val")`.'
+                "`validation_split` out, or give the callback another prefix: "
+                '`StepEvaluation(data, prefix="step_val")`.'
             )
 
     def evaluate(self) -> dict[str, float]:
@@ -124,10 +124,10 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         assert self._evaluation is not None, "`fit` has not started."
         step = self._step()
         self._newest = {
-            f"{self.name}_{name}": value
+            f"{self.prefix}_{name}": value
             for name, value in self._evaluation().items()
         }
-        record = {f"{self.name}_step": step, **self._newest}
+        record = {f"{self.prefix}_step": step, **self._newest}
         for name, value in record.items():
             self._history.setdefault(name, []).append(value)
         self._write_history()

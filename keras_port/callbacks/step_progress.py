@@ -9,7 +9,7 @@ from typing import TextIO
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.monitor import Mode
 from keras_port.callbacks.monitor import Monitor
-from keras_port.training.workers import writes_files
+from keras_port.training.workers import is_chief
 
 
 class StepProgress(EvaluationListener):
@@ -93,7 +93,7 @@ class StepProgress(EvaluationListener):
         if self._measured_from is None:
             # The first call builds the graph and says nothing of the speed.
             self._measured_from = (self._step(), now)
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         if self._out().isatty() and now - self._shown >= self.interval:
             self._shown = now
@@ -168,7 +168,7 @@ class StepProgress(EvaluationListener):
 
     def _write_line(self, line: str) -> None:
         self._written_step = self._step()
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         if self._out().isatty():
             self._write_over(line)

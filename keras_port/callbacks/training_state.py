@@ -9,7 +9,7 @@ from typing import Any
 from absl import logging
 import keras
 
-from keras_port._arguments import check_integer
+from keras_port._support import check_integer
 from keras_port.callbacks import model_state
 from keras_port.callbacks.evaluation_listener import channel_of
 from keras_port.checkpoints.atomic_file import remove_leftovers
@@ -18,8 +18,8 @@ from keras_port.checkpoints.folder_lock import FolderLock
 from keras_port.checkpoints.snapshot import read_snapshot
 from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.checkpoints.writable_folder import make_writable_folder
+from keras_port.training.workers import is_chief
 from keras_port.training.workers import workers_of
-from keras_port.training.workers import writes_files
 
 SNAPSHOT = re.compile(r"state-(?P<step>\d+)\.npz")
 
@@ -30,7 +30,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     A snapshot holds the weights, the optimizer with its slots and its
     iterations, gradients that wait for more batches, random states, running
     metrics, the history, and the states of the callbacks in the same `fit`.
-    Together with `shuffled_batches(..., start_step=state.batches)` a resumed
+    Together with `shuffled_batches(..., start_batch=state.batches_seen)` a resumed
     training gives the weights of one that was never interrupted, to the bit.
 
     The training waits for the copy of these values only; the file is written
@@ -70,7 +70,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
 
     >>> state = TrainingState("state", save_freq=2)
     >>> batches = shuffled_batches(
-    ...     splits.train, 8, seed=1, start_step=state.batches
+    ...     splits.train, 8, seed=1, start_batch=state.batches_seen
     ... )
     >>> history = model.fit(
     ...     batches,
@@ -109,13 +109,13 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         return self._snapshot["step"] if self._snapshot else 0
 
     @property
-    def batches(self) -> int:
+    def batches_seen(self) -> int:
         """Batches that had been read by then."""
         return self._snapshot["batches"] if self._snapshot else 0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Looks at the folder before any step."""
-        if writes_files(self.model):
+        if is_chief(self.model):
             self._take_folder()
         self._check_workers()
         self._configuration = model_state.configuration(self.model)
@@ -197,11 +197,11 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _take(self, ended_epoch: tuple[int, dict[str, Any]] | None) -> None:
         step = self._last_step = self._step()
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         content = {
             "step": step,
-            "batches": int(getattr(self.model, "batches", step)),
+            "batches": int(getattr(self.model, "batches_seen", step)),
             "configuration": self._configuration,
             "model": model_state.state_of(self.model, ended_epoch=ended_epoch),
             "callbacks": {

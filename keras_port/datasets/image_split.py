@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from keras_port.datasets._checks import check_int
+from keras_port._support import INT64_MAX
+from keras_port._support import check_integer
 from keras_port.datasets.pixels import scale_pixels
 
 UINT8 = npt.NDArray[np.uint8]
@@ -56,8 +57,10 @@ class ImageSplit:
         num_classes: int = 10,
         seed: int = 0,
     ) -> None:
-        self.num_classes = check_int("num_classes", num_classes, 1, 256)
-        self.seed = check_int("seed", seed, 0)
+        self.num_classes = check_integer(
+            "num_classes", num_classes, maximum=256
+        )
+        self.seed = check_integer("seed", seed, minimum=0, maximum=INT64_MAX)
         check_images(images)
         check_labels(labels, len(images), self.num_classes)
         self.images = read_only(images)
@@ -108,7 +111,7 @@ class ImageSplit:
             Images, float32 (size, height * width) from 0 to 1, and one-hot
             labels, float32 (size, num_classes).
         """
-        size = check_int("size", size, 1)
+        size = check_integer("size", size)
         chosen = self._next_indices(size)
         images = scale_pixels(self.images[chosen].reshape(size, -1))
         labels = np.zeros((size, self.num_classes), np.float32)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from keras_port.datasets._checks import check_int
+from keras_port._support import check_integer
 from keras_port.datasets.idx import read_idx
 from keras_port.datasets.image_split import ImageSplit
 
@@ -69,7 +69,6 @@ def load_mnist(
     Raises:
         FileNotFoundError: If the folder or some of the files are missing.
         NotADirectoryError: If `data_dir` is a file.
-        TypeError: If `validation_size` is not an int.
         ValueError: If a file is malformed, images and labels do not go
             together, `validation_size` is out of range, or `mmap=True` where
             the images are compressed.
@@ -80,7 +79,7 @@ def load_mnist(
     >>> splits.test.images.shape
     (10000, 28, 28)
     """
-    check_int("validation_size", validation_size, 1)
+    check_integer("validation_size", validation_size)
     if mmap and data_dir is None:
         raise ValueError(
             "`mmap=True` needs `data_dir`: the MNIST in the package is "
@@ -100,7 +99,7 @@ def load_mnist(
             f"same size. Received: {train.images.shape[1:]} and "
             f"{test.images.shape[1:]}"
         )
-    check_int("validation_size", validation_size, 1, len(train) - 1)
+    check_integer("validation_size", validation_size, maximum=len(train) - 1)
     return Splits(train[validation_size:], train[:validation_size], test)
 
 

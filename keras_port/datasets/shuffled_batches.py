@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_port.datasets._checks import INT64_MAX
-from keras_port.datasets._checks import check_int
+from keras_port._support import INT64_MAX
+from keras_port._support import check_integer
 from keras_port.datasets._known_labels import note_labels
 from keras_port.datasets._mapped import row_gatherer
 from keras_port.datasets.image_split import ImageSplit
@@ -24,7 +24,7 @@ def shuffled_batches(
     batch_size: int,
     *,
     seed: int,
-    start_step: int = 0,
+    start_batch: int = 0,
     image_shape: Sequence[int] | None = None,
     one_hot: bool = False,
     max_shift: int = 0,
@@ -32,7 +32,7 @@ def shuffled_batches(
     """Deals full batches of a split for ever, each epoch in another order.
 
     The batch of step k depends on `seed` and k alone, so there is no state to
-    save: with `start_step=k`, a resumed training goes on with the batch that
+    save: with `start_batch=k`, a resumed training goes on with the batch that
     would have come next. An epoch deals each image once; a batch may span
     several epochs.
 
@@ -42,7 +42,7 @@ def shuffled_batches(
         batch_size: Examples in each batch, 1 or more.
         seed: Whole number from 0 to 2**63 - 1. Another seed gives other
             orders. An order may change with the version of TensorFlow.
-        start_step: Number of batches to leave out, in steps;
+        start_batch: Number of batches to leave out, in steps;
             `model.optimizer.iterations` when a training goes on. Defaults
             to 0.
         image_shape: Shape of one image in the batch, of as many pixels as the
@@ -59,7 +59,7 @@ def shuffled_batches(
         (batch_size,) or float32 (batch_size, num_classes).
 
     Raises:
-        TypeError: If `split` is no `ImageSplit`, or a number is no int.
+        TypeError: If `split` is not an `ImageSplit`.
         ValueError: If a number is out of range, or `image_shape` does not
             hold the pixels of an image.
 
@@ -74,13 +74,15 @@ def shuffled_batches(
             "`split` must be an ImageSplit. Received: "
             f"{type(split).__name__}. Make one with ImageSplit(images, labels)"
         )
-    batch_size = check_int("batch_size", batch_size, 1, 2**31 - 1)
-    seed = check_int("seed", seed, 0)
+    batch_size = check_integer("batch_size", batch_size, maximum=2**31 - 1)
+    seed = check_integer("seed", seed, minimum=0, maximum=INT64_MAX)
     # No position in the stream of examples is beyond int64.
-    start_step = check_int("start_step", start_step, 0, INT64_MAX // batch_size)
+    start_batch = check_integer(
+        "start_batch", start_batch, minimum=0, maximum=INT64_MAX // batch_size
+    )
     shape = check_image_shape(image_shape, split)
-    max_shift = check_int(
-        "max_shift", max_shift, 0, min(split.images.shape[1:])
+    max_shift = check_integer(
+        "max_shift", max_shift, minimum=0, maximum=min(split.images.shape[1:])
     )
 
     # Outside of the function that makes a batch: it captures the two tensors
@@ -101,14 +103,14 @@ def shuffled_batches(
             pixels = tf.reshape(pixels, (batch_size, *shape))
         return scale_pixels(pixels), classes
 
-    stream = shuffled_indices(len(split), seed, start_step * batch_size)
+    stream = shuffled_indices(len(split), seed, start_batch * batch_size)
     batches = stream.rebatch(batch_size, drop_remainder=True)
     # `rebatch` loses the knowledge that its input never ends.
     endless = tf.data.experimental.assert_cardinality(
         tf.data.INFINITE_CARDINALITY
     )
     if max_shift:
-        numbered = batches.enumerate(start_step)
+        numbered = batches.enumerate(start_batch)
         batches = mapped(
             numbered, lambda step, indices: make_batch(indices, step)
         )
@@ -178,7 +180,7 @@ def check_image_shape(
     own = split.images.shape[1:]
     if image_shape is None:
         return (math.prod(own),)
-    shape = tuple(check_int("image_shape", size, 1) for size in image_shape)
+    shape = tuple(check_integer("image_shape", size) for size in image_shape)
     if math.prod(shape) != math.prod(own):
         raise ValueError(
             f"`image_shape` {shape} holds {math.prod(shape)} pixels, and the "

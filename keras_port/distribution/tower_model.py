@@ -6,11 +6,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_port._shares import Draws
-from keras_port._shares import Share
-from keras_port._shares import current_share
-from keras_port._shares import even_share
-from keras_port._shares import working_on
+from keras_port._support import Draws
+from keras_port._support import Shard
+from keras_port._support import current_shard
+from keras_port._support import even_shard
+from keras_port._support import working_on
 from keras_port.distribution.devices import chosen_devices
 from keras_port.models import ImageModel
 from keras_port.training import GradientResult
@@ -33,9 +33,9 @@ class TowerModel(ImageModel):
     dropout, and with an uneven last batch.
 
     The operations of a tower have the scope `tower_0`, `tower_1` and so on.
-    `distribution.mirrored` is made for GPUs: there each has a copy of the
+    `distribution.mirrored_strategy` is made for GPUs: there each has a copy of the
     weights and need not fetch them in each step. A loaded model has as many
-    towers as `num_devices=None` gives. `distribution.towers` makes one of a
+    towers as `num_devices=None` gives. `distribution.build_towers` makes one of a
     model's builder.
 
     Args:
@@ -78,7 +78,7 @@ class TowerModel(ImageModel):
             raise ValueError(
                 "The weights of towers lie on the CPU, but "
                 f"{elsewhere[0].path} lies on {elsewhere[0].value.device}. Use "
-                "`distribution.towers(build_cnn, num_devices=2)`, or build the "
+                "`distribution.build_towers(build_cnn, num_devices=2)`, or build the "
                 "layers in the block `with tf.device('CPU:0'):`."
             )
 
@@ -104,8 +104,8 @@ class TowerModel(ImageModel):
             # Says so.
             return super().compute_gradients(x, y, sample_weight)
         parts = [
-            gradients_of_part(self, share, data)
-            for share, data in self._towers((x, y, sample_weight))
+            gradients_of_part(self, shard, data)
+            for shard, data in self._towers((x, y, sample_weight))
         ]
         with tf.device(CPU), tf.name_scope("average"):
             return added_up(parts)
@@ -121,21 +121,21 @@ class TowerModel(ImageModel):
         """
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         parts = [
-            evaluation_of_part(self, share, data)
-            for share, data in self._towers((x, y, sample_weight))
+            evaluation_of_part(self, shard, data)
+            for shard, data in self._towers((x, y, sample_weight))
         ]
         with tf.device(CPU):
             result = added_up(parts)
         return self.finish_test(x, y, sample_weight, result, batch_size_of(x))
 
-    def apply_gradients(self, pairs: Any) -> None:
+    def apply_gradients(self, grads_and_vars: Any) -> None:
         """Changes the weights, on the CPU.
 
         Args:
-            pairs: As `compute_gradients` returns them.
+            grads_and_vars: As `compute_gradients` returns them.
         """
         with tf.device(CPU):
-            super().apply_gradients(pairs)
+            super().apply_gradients(grads_and_vars)
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Runs each tower's slice forward, on its device.
@@ -147,7 +147,7 @@ class TowerModel(ImageModel):
         """
         # In a step the slices are made before, and a model that stands in
         # another one is a layer of it.
-        if current_share() is not None or not tf.is_tensor(inputs):
+        if current_shard() is not None or not tf.is_tensor(inputs):
             return super().call(inputs, training=training, mask=mask)
         towers = [
             super(TowerModel, self).call(data[0], training=training)
@@ -160,7 +160,7 @@ class TowerModel(ImageModel):
 
     def _towers(
         self, data: tuple[Any, Any, Any]
-    ) -> Iterator[tuple[Share, Any]]:
+    ) -> Iterator[tuple[Shard, Any]]:
         """Yields the share and the data of each tower, on its device."""
         count = len(self.devices)
         drawn: Draws = {}
@@ -168,18 +168,18 @@ class TowerModel(ImageModel):
             data = tf.nest.map_structure(as_tensor, data)
             total = batch_size_of(data[0])
             shares = [
-                even_share(number, count, total, drawn)
+                even_shard(number, count, total, drawn)
                 for number in range(count)
             ]
-        for number, (device, share) in enumerate(
+        for number, (device, shard) in enumerate(
             zip(self.devices, shares, strict=True)
         ):
             with (
                 tf.device(device),
                 tf.name_scope(f"tower_{number}"),
-                working_on(share),
+                working_on(shard),
             ):
-                yield share, share.of_batch(data)
+                yield shard, shard.of_batch(data)
 
     def _build_optimizer(self) -> None:
         with tf.device(CPU):
@@ -193,7 +193,9 @@ def added_up(parts: list[GradientResult]) -> GradientResult:
     mean.
     """
     pairs = []
-    for of_variable in zip(*(part.pairs for part in parts), strict=True):
+    for of_variable in zip(
+        *(part.grads_and_vars for part in parts), strict=True
+    ):
         gradients = [
             tf.convert_to_tensor(gradient)
             for gradient, _ in of_variable
@@ -207,7 +209,7 @@ def added_up(parts: list[GradientResult]) -> GradientResult:
             lambda *outputs: tf.concat(outputs, 0),
             *(part.outputs for part in parts),
         ),
-        pairs=pairs,
+        grads_and_vars=pairs,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_port._graph_check import value_errors
+from keras_port._support import value_errors
 from keras_port.inspection.clean_graph import captures
 from keras_port.inspection.feeds import fed_value
 from keras_port.inspection.records import shape_text

@@ -5,10 +5,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_port._shares import Share
-from keras_port._shares import current_share
-from keras_port._shares import replica_context
-from keras_port._shares import share_of_replica
+from keras_port._support import Shard
+from keras_port._support import current_shard
+from keras_port._support import replica_context
+from keras_port._support import shard_of_replica
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
@@ -77,15 +77,15 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Returns the inputs, some of them dropped in training."""
         if training and self.rate > 0:
-            share = share_of(inputs)
-            if share is not None:
-                mask = share.draw(self, lambda: self._mask(inputs, share))
-                return inputs * share.rows_of(mask, tf.shape(inputs)[0])
+            shard = share_of(inputs)
+            if shard is not None:
+                mask = shard.draw(self, lambda: self._mask(inputs, shard))
+                return inputs * shard.rows_of(mask, tf.shape(inputs)[0])
         return super().call(inputs, training=training)
 
-    def _mask(self, inputs: tf.Tensor, share: Share) -> tf.Tensor:
+    def _mask(self, inputs: tf.Tensor, shard: Shard) -> tf.Tensor:
         """Returns 0 or `1 / (1 - rate)` for each value of the whole batch."""
-        total = tf.cast(share.total, tf.int32)
+        total = tf.cast(shard.total, tf.int32)
         shape = tf.concat([[total], tf.shape(inputs)[1:]], 0)
         return super().call(tf.ones(shape, inputs.dtype), training=True)
 
@@ -102,14 +102,14 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
             self.seed_generator.state.assign(store["seed_generator_state"])
 
 
-def share_of(inputs: Any) -> Share | None:
+def share_of(inputs: Any) -> Shard | None:
     """Returns which part of a batch the inputs are, `None` for all of it."""
-    share = current_share()
+    shard = current_shard()
     context = replica_context()
-    if share is None and context is not None:
+    if shard is None and context is not None:
         # In a model that is no `GradientModel`.
-        return share_of_replica(context, tf.shape(inputs)[0])
-    return share
+        return shard_of_replica(context, tf.shape(inputs)[0])
+    return shard
 
 
 def dropout_rate(*, rate: float | None, keep_prob: float | None) -> float:

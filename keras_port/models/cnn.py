@@ -5,9 +5,9 @@ from typing import Any
 
 import keras
 
-from keras_port.layers import Dense
 from keras_port.layers import Dropout
 from keras_port.layers import MaxPooling2D
+from keras_port.layers import TransposedGradientDense
 from keras_port.models.image_model import SIDE
 from keras_port.models.image_model import Activation
 from keras_port.models.image_model import ImageModel
@@ -26,7 +26,7 @@ def build_cnn(
     *,
     input_shape: Sequence[int] = (784,),
     num_classes: int = 10,
-    activation: Activation = "softmax",
+    classifier_activation: Activation = "softmax",
     dropout_rate: float = 0.5,
     kernel_initializer: Any = None,
     name: str = "cnn",
@@ -45,7 +45,7 @@ def build_cnn(
         input_shape: Shape of one image: (784,), (28, 28) or (28, 28, 1).
             Defaults to (784,), the course's row of pixels.
         num_classes: Number of classes, 2 or more. Defaults to 10.
-        activation: Of the outputs: `"softmax"` for probabilities, `None` for
+        classifier_activation: Of the outputs: `"softmax"` for probabilities, `None` for
             logits, or any other of Keras. Defaults to `"softmax"`.
         dropout_rate: Probability of dropping one of the 1,024 values in
             training; 1 minus the course's `keep_prob`. Defaults to 0.5.
@@ -80,7 +80,9 @@ def build_cnn(
     x = dense(1024, initial, activation="relu", name="fc1")(x)
     x = Dropout(rate=dropout_rate, name="dropout")(x)
     logits = dense(num_classes, initial, name="fc2")(x)
-    return ImageModel(inputs, class_scores(logits, activation), name=name)
+    return ImageModel(
+        inputs, class_scores(logits, classifier_activation), name=name
+    )
 
 
 def convolution(
@@ -97,9 +99,11 @@ def convolution(
     )
 
 
-def dense(units: int, initializer: Any, *, name: str, **kwargs: Any) -> Dense:
+def dense(
+    units: int, initializer: Any, *, name: str, **kwargs: Any
+) -> TransposedGradientDense:
     """Returns a dense layer with these initial weights."""
-    return Dense(
+    return TransposedGradientDense(
         units,
         kernel_initializer=new_initializer(initializer),
         name=name,

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_port._graph_check import value_errors
+from keras_port._support import value_errors
 from keras_port.datasets import scale_pixels
-from keras_port.layers import PixelRange
+from keras_port.layers import PixelRangeCheck
 from keras_port.losses import CourseCrossEntropy
 from keras_port.training import GradientModel
 
@@ -24,7 +24,7 @@ class ImageModel(GradientModel):
     """A `GradientModel` for images that scales pixels once, or refuses them.
 
     Images of an integer dtype, 0 to 255, are divided by 255. Floating images
-    must be scaled already: pixels over 1 are refused (`layers.PixelRange`).
+    must be scaled already: pixels over 1 are refused (`layers.PixelRangeCheck`).
     `build_perceptron` and `build_cnn` make the models; this class is public
     for those who load, clone or annotate them.
 
@@ -155,7 +155,7 @@ def image_inputs(input_shape: Sequence[int]) -> tuple[Any, Any]:
             f"Received: input_shape={shape}"
         )
     inputs = keras.Input(shape, name="images")
-    return inputs, PixelRange(name="pixels")(inputs)
+    return inputs, PixelRangeCheck(name="pixels")(inputs)
 
 
 def class_scores(logits: Any, activation: Activation) -> Any:

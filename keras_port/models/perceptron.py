@@ -15,7 +15,7 @@ def build_perceptron(
     *,
     input_shape: Sequence[int] = (784,),
     num_classes: int = 10,
-    activation: Activation = "softmax",
+    classifier_activation: Activation = "softmax",
     name: str = "perceptron",
 ) -> ImageModel:
     """Builds the course's perceptron, `y = softmax(x W + b)`.
@@ -28,7 +28,7 @@ def build_perceptron(
         input_shape: Shape of one image: (784,), (28, 28) or (28, 28, 1).
             Defaults to (784,), the course's row of pixels.
         num_classes: Number of classes, 2 or more. Defaults to 10.
-        activation: Of the outputs: `"softmax"` for probabilities, `None` for
+        classifier_activation: Of the outputs: `"softmax"` for probabilities, `None` for
             logits, or any other of Keras. Defaults to `"softmax"`.
         name: Name of the model. Defaults to `"perceptron"`.
 
@@ -52,4 +52,6 @@ def build_perceptron(
     logits = keras.layers.Dense(
         num_classes, kernel_initializer="zeros", name="fc"
     )(x)
-    return ImageModel(inputs, class_scores(logits, activation), name=name)
+    return ImageModel(
+        inputs, class_scores(logits, classifier_activation), name=name
+    )

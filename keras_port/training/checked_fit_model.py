@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_port._graph_check import value_errors
+from keras_port._support import value_errors
 from keras_port.training.checked_labels import checked_labels
 from keras_port.training.checked_labels import integer_label_classes
 from keras_port.training.replicas import check_outside_of_scope

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_port._graph_check import graph_check
+from keras_port._support import graph_check
 from keras_port.datasets._known_labels import known_labels
 from keras_port.losses import CourseCrossEntropy
 from keras_port.losses import check_labels

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_port._arguments import check_integer
+from keras_port._support import check_integer
 
 
 def check_clipnorm(global_clipnorm: float | None) -> None:

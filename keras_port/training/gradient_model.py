@@ -8,19 +8,19 @@ import keras
 import tensorflow as tf
 
 from keras_port._rectifier import moving_rectifiers
-from keras_port._shares import Share
-from keras_port._shares import replica_context
+from keras_port._support import Shard
+from keras_port._support import replica_context
 from keras_port.training.compile_arguments import check_accumulated_once
 from keras_port.training.compile_arguments import check_accumulation
 from keras_port.training.compile_arguments import check_clipnorm
+from keras_port.training.example_selection import check_hard_examples
+from keras_port.training.example_selection import gradients_of_hard_examples
+from keras_port.training.example_selection import seen_examples
 from keras_port.training.functional_class import are_functional_arguments
 from keras_port.training.functional_class import functional_class
 from keras_port.training.gradient_result import GradientObserver
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.gradient_result import Pair
-from keras_port.training.hard_examples import check_hard_examples
-from keras_port.training.hard_examples import gradients_of_hard_examples
-from keras_port.training.hard_examples import seen_examples
 from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.loss_reduction import is_summed
 from keras_port.training.loss_scaling import unscaled
@@ -47,12 +47,12 @@ class GradientModel(RecordedModel):
 
     TensorFlow 1 split `optimizer.minimize(loss)` into
     `optimizer.compute_gradients(loss)` and
-    `optimizer.apply_gradients(pairs)`, to look at the pairs or change them in
+    `optimizer.apply_gradients(grads_and_vars)`, to look at the pairs or change them in
     between. This model has the same two steps as methods. Its `train_step`,
     and so `fit`, is made of them. It is used as `keras.Model` is: by inputs
     and outputs, or by a subclass with a `call`.
 
-    Under a strategy of `tf.distribute`, such as `distribution.mirrored()`,
+    Under a strategy of `tf.distribute`, such as `distribution.mirrored_strategy()`,
     losses, gradients and metrics are those of the whole batch, as on one
     device, however it is shared.
 
@@ -65,7 +65,7 @@ class GradientModel(RecordedModel):
             `loss` in the logs is Keras' running mean since the epoch began.
         step_log: The loss, learning rate and gradient norm of each of the
             newest steps, a `StepLog` of `training/step_log.py`.
-        batches: Batches trained on so far. `optimizer.iterations` counts
+        batches_seen: Batches trained on so far. `optimizer.iterations` counts
             updates, which are fewer when gradients are accumulated.
         step_variables: TensorFlow variables of the step itself, among them
             gradients that wait for more batches.
@@ -78,9 +78,9 @@ class GradientModel(RecordedModel):
     >>> model = GradientModel(inputs, keras.layers.Dense(3)(inputs))
     >>> model.compile(optimizer="sgd", loss="mse")
     >>> result = model.compute_gradients(np.ones((2, 4)), np.ones((2, 3)))
-    >>> [variable.name for _, variable in result.pairs]
+    >>> [variable.name for _, variable in result.grads_and_vars]
     ['kernel', 'bias']
-    >>> model.apply_gradients(result.pairs)
+    >>> model.apply_gradients(result.grads_and_vars)
     """
 
     # What Keras calls for each step; made by the methods below.
@@ -203,7 +203,7 @@ class GradientModel(RecordedModel):
                 `None`.
 
         Returns:
-            A `GradientResult` with `loss`, `outputs` and `pairs`. With
+            A `GradientResult` with `loss`, `outputs` and `grads_and_vars`. With
             `hard_examples` the first two are those of the whole batch. Under
             loss scaling the gradients are those of the loss itself, not of the
             scaled one. Inside `Strategy.run` loss and gradients are those of
@@ -234,7 +234,7 @@ class GradientModel(RecordedModel):
         return self.share_gradients(x, y, sample_weight, None)
 
     def share_gradients(
-        self, x: Any, y: Any, sample_weight: Any, share: Share | None
+        self, x: Any, y: Any, sample_weight: Any, shard: Shard | None
     ) -> GradientResult:
         """Computes one device's part of the loss, and its gradients.
 
@@ -242,35 +242,35 @@ class GradientModel(RecordedModel):
             x: The device's inputs.
             y: Their targets.
             sample_weight: Their weights, or `None`.
-            share: Which part of the batch they are, `None` for all of it.
+            shard: Which part of the batch they are, `None` for all of it.
         """
         with tf.GradientTape() as tape:
             outputs = self(x, training=True)
             # Before the loss is scaled, by a variable of the optimizer.
             self._build_optimizer()
             loss = self.compute_loss(x, y, outputs, sample_weight)
-            if share is not None:
-                loss = part_of_loss(self, loss, share)
+            if shard is not None:
+                loss = part_of_loss(self, loss, shard)
             scaled_loss = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         gradients = tape.gradient(scaled_loss, variables)
         gradients = unscaled(self.optimizer, gradients, loss.dtype)
         pairs = list(zip(gradients, variables, strict=True))
-        return GradientResult(loss=loss, outputs=outputs, pairs=pairs)
+        return GradientResult(loss=loss, outputs=outputs, grads_and_vars=pairs)
 
-    def apply_gradients(self, pairs: Sequence[Pair]) -> None:
+    def apply_gradients(self, grads_and_vars: Sequence[Pair]) -> None:
         """Changes the weights by the gradients, as the optimizer does it.
 
         Args:
-            pairs: List of (gradient, variable) as `compute_gradients` returns
+            grads_and_vars: List of (gradient, variable) as `compute_gradients` returns
                 it, perhaps changed. With `gradient_accumulation_steps` the
                 weights change in each of these many calls only.
 
         Raises:
             ValueError: If no variable has a gradient.
         """
-        gradients = [gradient for gradient, _ in pairs]
-        variables = [variable for _, variable in pairs]
+        gradients = [gradient for gradient, _ in grads_and_vars]
+        variables = [variable for _, variable in grads_and_vars]
         self._build_optimizer()
         self._missing_gradients.check(gradients, variables)
         self._weight_update.run(self.optimizer, gradients, variables)
@@ -316,14 +316,14 @@ class GradientModel(RecordedModel):
             examples: Number of examples in the batch.
         """
         for observer in self._gradient_observers:
-            observer(result.pairs)
+            observer(result.grads_and_vars)
         # What this update uses: both change when it is applied.
         before = tf.convert_to_tensor(self.optimizer.iterations)
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
         # In a graph, an update of `optimizer.iterations` waits for nothing by
         # itself, and would count a step whose batch has failed a check.
         with tf.control_dependencies([result.loss]):
-            self.apply_gradients(result.pairs)
+            self.apply_gradients(result.grads_and_vars)
         self.record_step(result, examples, before, learning_rate)
         return self.update_metrics(
             x, y, result, sample_weight, examples=examples
@@ -344,7 +344,7 @@ class GradientModel(RecordedModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs = self(x, training=False)
         loss = self.compute_loss(x, y, outputs, sample_weight, training=False)
-        result = GradientResult(loss=loss, outputs=outputs, pairs=[])
+        result = GradientResult(loss=loss, outputs=outputs, grads_and_vars=[])
         return self.finish_test(x, y, sample_weight, result, batch_size_of(x))
 
     def finish_test(

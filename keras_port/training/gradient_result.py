@@ -20,7 +20,7 @@ class GradientResult:
         loss: Scalar, the loss that was differentiated, regularisation
             included; with `hard_examples` that of the whole batch.
         outputs: The model's outputs for the batch.
-        pairs: List of (gradient, variable), one for each trainable variable
+        grads_and_vars: List of (gradient, variable), one for each trainable variable
             in the model's order, as TensorFlow 1's
             `optimizer.compute_gradients` returned. A gradient is `None` where
             the loss does not depend on the variable.
@@ -28,11 +28,11 @@ class GradientResult:
     Example:
 
     >>> result = model.compute_gradients(x, y)
-    >>> gradient, variable = result.pairs[0]
+    >>> gradient, variable = result.grads_and_vars[0]
     >>> tuple(gradient.shape) == tuple(variable.shape)
     True
     """
 
     loss: tf.Tensor
     outputs: Any
-    pairs: list[Pair]
+    grads_and_vars: list[Pair]

@@ -50,7 +50,7 @@ class RecordedModel(CheckedFitModel):
             step=tf.convert_to_tensor(self.optimizer.iterations),
             loss=result.loss,
             learning_rate=learning_rate,
-            gradients=[gradient for gradient, _ in result.pairs],
+            gradients=[gradient for gradient, _ in result.grads_and_vars],
             examples=examples,
         )
 
@@ -80,7 +80,7 @@ class RecordedModel(CheckedFitModel):
         return float(self.step_record.batch_loss)
 
     @property
-    def batches(self) -> int:
+    def batches_seen(self) -> int:
         """Batches trained on so far."""
         return int(self.step_record.batches)
 

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_port._shares import Share
-from keras_port._shares import working_on
+from keras_port._support import Shard
+from keras_port._support import working_on
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.loss_reduction import check_divisible
@@ -17,7 +17,7 @@ SUM = tf.distribute.ReduceOp.SUM
 
 
 def part_of_loss(
-    model: keras.Model, loss: tf.Tensor, share: Share
+    model: keras.Model, loss: tf.Tensor, shard: Shard
 ) -> tf.Tensor:
     """Returns what a device's loss is of the loss of the whole batch.
 
@@ -30,7 +30,7 @@ def part_of_loss(
         model: The model, whose `compile` says whether the loss is summed.
         loss: What `compute_loss` gave for this share, or for the row of zeros
             in the place of an empty one.
-        share: The share.
+        shard: The shard.
     """
     # Under a strategy Keras multiplies means and added losses by this number,
     # a third of which is one of float32 also in float64.
@@ -39,45 +39,45 @@ def part_of_loss(
     added = [tf.cast(tf.reduce_sum(one), loss.dtype) for one in model.losses]
     extra = tf.add_n(added) if added else None
     data = loss if extra is None else loss - extra * factor
-    count = tf.cast(share.count, loss.dtype)
+    count = tf.cast(shard.count, loss.dtype)
     if is_summed(model.loss):
         data *= tf.minimum(count, 1)
     else:
-        total = tf.cast(tf.maximum(share.total, 1), loss.dtype)
+        total = tf.cast(tf.maximum(shard.total, 1), loss.dtype)
         data = data / factor * count / total
-    return data if extra is None else data + extra / share.parts
+    return data if extra is None else data + extra / shard.parts
 
 
 def gradients_of_part(
-    model: Any, share: Share, data: tuple[Any, Any, Any]
+    model: Any, shard: Shard, data: tuple[Any, Any, Any]
 ) -> GradientResult:
     """Computes a device's part of the loss, and the gradients of this part.
 
     Args:
         model: A `GradientModel`.
-        share: The device's share of the batch.
+        shard: The device's share of the batch.
         data: Inputs, targets and sample weights (or `None`) of the share;
             perhaps empty, in an uneven last batch.
     """
     check_divisible(model.loss, data[2])
     count = batch_size_of(data[0])
-    with working_on(share):
-        part = model.share_gradients(*at_least_one_row(count, data), share)
+    with working_on(shard):
+        part = model.share_gradients(*at_least_one_row(count, data), shard)
     return without_row_of_zeros(count, part)
 
 
 def evaluation_of_part(
-    model: Any, share: Share, data: tuple[Any, Any, Any]
+    model: Any, shard: Shard, data: tuple[Any, Any, Any]
 ) -> GradientResult:
     """Computes a device's part of the loss as in evaluation; as above."""
     check_divisible(model.loss, data[2])
     count = batch_size_of(data[0])
     x, y, sample_weight = at_least_one_row(count, data)
-    with working_on(share):
+    with working_on(shard):
         outputs = model(x, training=False)
         loss = model.compute_loss(x, y, outputs, sample_weight, training=False)
-    part = part_of_loss(model, loss, share)
-    result = GradientResult(loss=part, outputs=outputs, pairs=[])
+    part = part_of_loss(model, loss, shard)
+    result = GradientResult(loss=part, outputs=outputs, grads_and_vars=[])
     return without_row_of_zeros(count, result)
 
 
@@ -94,16 +94,16 @@ def added_up(context: Any, part: GradientResult) -> GradientResult:
     """
     present = [
         tf.convert_to_tensor(gradient)
-        for gradient, _ in part.pairs
+        for gradient, _ in part.grads_and_vars
         if gradient is not None
     ]
     loss, *reduced = context.all_reduce(SUM, [part.loss, *present])
     found = iter(reduced)
     pairs = [
         (None if gradient is None else next(found), variable)
-        for gradient, variable in part.pairs
+        for gradient, variable in part.grads_and_vars
     ]
-    return GradientResult(loss=loss, outputs=part.outputs, pairs=pairs)
+    return GradientResult(loss=loss, outputs=part.outputs, grads_and_vars=pairs)
 
 
 def at_least_one_row(count: tf.Tensor, tensors: Any) -> Any:

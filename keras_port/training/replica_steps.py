@@ -6,10 +6,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_port._shares import Share
-from keras_port._shares import even_share
-from keras_port._shares import replica_context
-from keras_port._shares import share_of_replica
+from keras_port._support import Shard
+from keras_port._support import even_shard
+from keras_port._support import replica_context
+from keras_port._support import shard_of_replica
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.loss_reduction import batch_size_of
 from keras_port.training.replica_gradients import added_up
@@ -18,7 +18,7 @@ from keras_port.training.replica_gradients import gradients_of_part
 
 # Inputs, targets, and sample weights or `None`.
 Data = tuple[Any, Any, Any]
-Compute = Callable[[Any, Share, Data], GradientResult]
+Compute = Callable[[Any, Shard, Data], GradientResult]
 
 
 def shared_train_step(model: Any, data: Any) -> None:
@@ -57,36 +57,40 @@ def shared_result(model: Any, compute: Compute, data: Data) -> GradientResult:
 
     def replica(data: Data) -> Any:
         context = replica_context()
-        share, own = share_of_batch(context, data)
-        result = added_up(context, compute(model, share, own))
+        shard, own = shard_of_batch(context, data)
+        result = added_up(context, compute(model, shard, own))
         outputs = tf.nest.map_structure(
             lambda one: context.all_gather(one, axis=0), result.outputs
         )
-        return result.loss, outputs, [gradient for gradient, _ in result.pairs]
+        return (
+            result.loss,
+            outputs,
+            [gradient for gradient, _ in result.grads_and_vars],
+        )
 
     results = strategy.run(replica, (data,))
     loss, outputs, gradients = first_of(strategy, results)
     variables = model.trainable_variables[: len(gradients)]
     pairs = list(zip(gradients, variables, strict=True))
-    return GradientResult(loss=loss, outputs=outputs, pairs=pairs)
+    return GradientResult(loss=loss, outputs=outputs, grads_and_vars=pairs)
 
 
-def share_of_batch(context: Any, data: Data) -> tuple[Share, Data]:
+def shard_of_batch(context: Any, data: Data) -> tuple[Shard, Data]:
     """Returns the share of a replica, and its rows of a batch."""
     with tf.device("/CPU:0"):
-        share = even_share(
+        shard = even_shard(
             context.replica_id_in_sync_group,
             context.num_replicas_in_sync,
             batch_size_of(data[0]),
         )
-    own: Data = share.of_batch(data)
-    return share, own
+    own: Data = shard.of_batch(data)
+    return shard, own
 
 
 def gradients_in_loop(model: Any, context: Any, data: Data) -> GradientResult:
     """Computes gradients in a loop of one's own, whose data is dealt out."""
-    share = share_of_replica(context, batch_size_of(data[0]))
-    return added_up(context, gradients_of_part(model, share, data))
+    shard = shard_of_replica(context, batch_size_of(data[0]))
+    return added_up(context, gradients_of_part(model, shard, data))
 
 
 def train_step_in_loop(
@@ -101,18 +105,20 @@ def train_step_in_loop(
     before = tf.convert_to_tensor(model.optimizer.iterations)
     learning_rate = tf.convert_to_tensor(model.optimizer.learning_rate)
     result = gradients_in_loop(model, context, (x, y, sample_weight))
-    model.apply_gradients(result.pairs)
+    model.apply_gradients(result.grads_and_vars)
     whole = tf.nest.map_structure(
         lambda one: None if one is None else context.all_gather(one, axis=0),
         (x, y, sample_weight, result.outputs),
     )
-    gradients = [gradient for gradient, _ in result.pairs]
+    gradients = [gradient for gradient, _ in result.grads_and_vars]
 
     def record(strategy: Any, *values: Any) -> dict[str, tf.Tensor]:
         before, rate, loss, gradients, whole = first_of(strategy, values)
         x, y, sample_weight, outputs = whole
         pairs = list(zip(gradients, variables, strict=True))
-        result = GradientResult(loss=loss, outputs=outputs, pairs=pairs)
+        result = GradientResult(
+            loss=loss, outputs=outputs, grads_and_vars=pairs
+        )
         model.record_step(result, batch_size_of(x), before, rate)
         logs: dict[str, tf.Tensor] = model.update_metrics(
             x, y, result, sample_weight

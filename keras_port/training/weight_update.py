@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_port._shares import replica_context
+from keras_port._support import replica_context
 from keras_port.training.gradient_accumulator import GradientAccumulator
 from keras_port.training.loss_scaling import apply_unscaled
 from keras_port.training.loss_scaling import scales_loss

@@ -77,7 +77,7 @@ def workers_of(model: keras.Model) -> Workers | None:
     return workers if workers.count > 1 else None
 
 
-def writes_files(model: keras.Model) -> bool:
+def is_chief(model: keras.Model) -> bool:
     """Tells whether this process writes the files of a training.
 
     On several machines the first does. What all of them have to do, such as
@@ -88,7 +88,7 @@ def writes_files(model: keras.Model) -> bool:
 
     Example:
 
-    >>> writes_files(model)
+    >>> is_chief(model)
     True
     """
     workers = workers_of(model)

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from keras_port.callbacks import model_state
-from tests.callbacks.scripted import small_batches
-from tests.callbacks.scripted import small_model
+from tests.small import small_batches
+from tests.small import small_model
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 5])

@@ -17,10 +17,10 @@ from keras_port.callbacks import StepEvaluation
 from keras_port.checkpoints import read_record
 from tests.callbacks.scripted import ScriptedEvaluation
 from tests.callbacks.scripted import WeightsAt
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_model
+from tests.small import train
 
 
 def save(
@@ -91,6 +91,7 @@ def test_no_file_of_a_nan(tmp_path: Path) -> None:
 RESTART = """
 import os, signal, sys
 from tests.callbacks.scripted import *
+from tests.small import *
 from keras_port.callbacks import StepCheckpoint
 
 class Kill(StopAt):
@@ -179,6 +180,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_training() -> None:
 FULL_DISK = """
 import resource, sys
 from tests.callbacks.scripted import *
+from tests.small import *
 from keras_port.callbacks import StepCheckpoint
 
 class Fill(StopAt):

@@ -13,10 +13,10 @@ from keras_port.callbacks import StepEvaluation
 from tests.callbacks.scripted import ScriptedEvaluation
 from tests.callbacks.scripted import StopAt
 from tests.callbacks.scripted import WeightsAt
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_model
+from tests.small import train
 
 
 @pytest.mark.fault("B02")

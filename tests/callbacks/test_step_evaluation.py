@@ -9,11 +9,11 @@ import pytest
 from keras_port.callbacks import EvaluationListener
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_batches
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_batches
+from tests.small import small_model
+from tests.small import train
 
 
 class Listens(EvaluationListener):
@@ -125,7 +125,7 @@ def test_two_evaluations_have_two_names() -> None:
             stopping,
             StepEvaluation(small_arrays(), eval_freq=20),
             listener,
-            StepEvaluation(small_arrays(8), eval_freq=50, name="test"),
+            StepEvaluation(small_arrays(8), eval_freq=50, prefix="test"),
         ],
         steps=100,
     ).history
@@ -135,17 +135,17 @@ def test_two_evaluations_have_two_names() -> None:
     assert len(listener.names) == 4
 
 
-def test_two_evaluations_of_one_name_are_refused() -> None:
+def test_two_evaluations_of_one_prefix_are_refused() -> None:
     evaluations = [StepEvaluation(small_arrays()) for _ in range(2)]
-    with pytest.raises(ValueError, match="have the name 'val'"):
+    with pytest.raises(ValueError, match="have the prefix 'val'"):
         train(small_model(), evaluations)
 
 
 def test_validation_by_fit_under_the_same_names_is_refused() -> None:
     arguments = {"steps": 2, "validation_data": small_arrays()}
-    with pytest.raises(ValueError, match=r"StepEvaluation.*name="):
+    with pytest.raises(ValueError, match=r"StepEvaluation.*prefix="):
         train(small_model(), [StepEvaluation(small_arrays())], **arguments)
-    named = StepEvaluation(small_arrays(), eval_freq=1, name="step_val")
+    named = StepEvaluation(small_arrays(), eval_freq=1, prefix="step_val")
     history = train(small_model(), [named], **arguments).history
     assert len(history["val_loss"]) == 1
     assert len(history["step_val_loss"]) == 2

@@ -8,8 +8,8 @@ import pytest
 from keras_port.callbacks import StepProgress
 from keras_port.callbacks.step_progress import duration
 from tests.callbacks.scripted import ScriptedEvaluation
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import small_model
+from tests.small import train
 
 
 class Terminal(io.StringIO):

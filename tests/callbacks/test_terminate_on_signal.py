@@ -15,9 +15,9 @@ from keras_port.callbacks import TerminateOnSignal
 from tests.callbacks.scripted import ScriptedEvaluation
 from tests.callbacks.scripted import StopAt
 from tests.callbacks.scripted import WeightsAt
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import same_weights
+from tests.small import small_model
+from tests.small import train
 
 
 class Raise(StopAt):
@@ -179,6 +179,7 @@ def test_in_another_thread_it_says_that_it_hears_nothing() -> None:
     code = """
 import threading
 from tests.callbacks.scripted import *
+from tests.small import *
 from keras_port.callbacks import TerminateOnSignal
 thread = threading.Thread(
     target=train, args=(small_model(), [TerminateOnSignal()]),

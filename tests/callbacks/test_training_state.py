@@ -23,15 +23,16 @@ from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.layers import Dropout
 from keras_port.training import GradientModel
 from tests.callbacks.scripted import StopAt
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_batches
-from tests.callbacks.scripted import small_model
+from tests.small import same_weights
+from tests.small import small_batches
+from tests.small import small_model
 
 # Best at 800, one miss at 900, killed at 950; without the kill it stops at
 # 1,100, three misses after the best.
 RUN = """
 import json, os, signal, sys
 from tests.callbacks.scripted import *
+from tests.small import *
 from keras_port.callbacks import StepEarlyStopping, TrainingState
 
 folder, kill_at = sys.argv[1], int(sys.argv[2])
@@ -47,7 +48,7 @@ values = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8] + [0.75] * 20
 model = small_model(optimizer="adam")
 start = state.step
 model.fit(
-    small_batches(start_step=start),
+    small_batches(start_batch=start),
     steps_per_epoch=2000 - start,
     callbacks=[state, ScriptedEvaluation(values), stopping, Kill(kill_at)],
     verbose=0,
@@ -121,7 +122,7 @@ def fit(
     if stop is not None:
         callbacks.append(StopAt(stop))
     history = model.fit(
-        small_batches(start_step=state.step),
+        small_batches(start_batch=state.step),
         steps_per_epoch=steps - state.step,
         shuffle=False,
         callbacks=callbacks,
@@ -333,10 +334,10 @@ def test_gradients_that_wait_are_kept(tmp_path: Path) -> None:
         numbers = np.random.default_rng(1).normal(size=(20, 2, 4))
         data = tf.data.Dataset.from_tensor_slices(
             (numbers.astype("float32"), numbers[:, :, :3].astype("float32"))
-        ).skip(state.batches)
+        ).skip(state.batches_seen)
         model.fit(
             data,
-            steps_per_epoch=batches - state.batches,
+            steps_per_epoch=batches - state.batches_seen,
             callbacks=[state],
             verbose=0,
         )
@@ -346,7 +347,7 @@ def test_gradients_that_wait_are_kept(tmp_path: Path) -> None:
     # Ten batches are two updates, and two gradients that wait.
     train(build(), tmp_path / "resumed", 10)
     state = TrainingState(tmp_path / "resumed")
-    assert (state.step, state.batches) == (2, 10)
+    assert (state.step, state.batches_seen) == (2, 10)
     resumed = build()
     train(resumed, tmp_path / "resumed", 18)
     assert int(resumed.optimizer.iterations) == 4
@@ -370,7 +371,7 @@ def test_any_callback_can_take_part(tmp_path: Path) -> None:
         count = Count()
         state = TrainingState(tmp_path, stateful_callbacks=[count])
         small_model().fit(
-            small_batches(start_step=state.batches),
+            small_batches(start_batch=state.batches_seen),
             steps_per_epoch=steps - state.step,
             callbacks=[count, state],
             verbose=0,
@@ -390,7 +391,7 @@ def test_the_history_goes_on(tmp_path: Path) -> None:
     def train(epochs: int, done: int) -> keras.callbacks.History:
         state = TrainingState(tmp_path)
         return small_model().fit(
-            small_batches(start_step=state.batches),
+            small_batches(start_batch=state.batches_seen),
             steps_per_epoch=4,
             epochs=epochs,
             initial_epoch=done,

@@ -17,8 +17,8 @@ from keras_port.checkpoints import read_record
 from keras_port.checkpoints.atomic_file import remove_leftovers
 from keras_port.checkpoints.snapshot import read_snapshot
 from tests.callbacks.scripted import ScriptedEvaluation
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import small_model
+from tests.small import train
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = re.compile(r"numbers\.txt")
@@ -175,7 +175,7 @@ from keras_port.callbacks.step_checkpoint import save_model
 from keras_port.checkpoints import CheckpointRecord
 from keras_port.checkpoints.snapshot import write_snapshot
 from pathlib import Path
-from tests.callbacks.scripted import small_model
+from tests.small import small_model
 
 folder, kills, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(7)
 model = small_model()

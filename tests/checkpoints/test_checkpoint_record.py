@@ -10,7 +10,7 @@ from keras_port.checkpoints import CheckpointRecord
 from keras_port.checkpoints import read_record
 from keras_port.checkpoints.checkpoint_record import MEMBER
 from keras_port.checkpoints.saved_model import write_model
-from tests.callbacks.scripted import small_model
+from tests.small import small_model
 
 NAMES = ["m.keras", "m.weights.h5"]
 RECORD = CheckpointRecord("val_accuracy", 0.1 + 0.2, 2**40)

@@ -12,10 +12,10 @@ from keras_port.checkpoints import CheckpointRecord
 from keras_port.checkpoints import read_record
 from keras_port.checkpoints.saved_model import weights_content
 from keras_port.checkpoints.saved_model import write_model
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_model
+from tests.small import train
 
 RECORD = CheckpointRecord("val_accuracy", 0.5, 5)
 

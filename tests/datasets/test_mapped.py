@@ -71,11 +71,11 @@ def test_next_batch_is_the_same(tmp_path: Path) -> None:
     "options",
     [
         {},
-        {"start_step": 13},
+        {"start_batch": 13},
         {"one_hot": True},
         {"image_shape": (HEIGHT, WIDTH, 1)},
         {"image_shape": (2, 12), "max_shift": 2},
-        {"start_step": 5, "one_hot": True, "max_shift": 4},
+        {"start_batch": 5, "one_hot": True, "max_shift": 4},
     ],
     ids=str,
 )
@@ -156,10 +156,10 @@ def train(split, steps):
     model.compile("sgd", "sparse_categorical_crossentropy")
     batches = datasets.shuffled_batches(split, 8, seed=1, max_shift=1)
     model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-    evaluation = training.ModelEvaluation(model, split, batch_size=8)
+    evaluation = training.Evaluator(model, split, batch_size=8)
     assert evaluation.metric_names() == ["loss"]
     rows = split.images.reshape(len(split), -1)
-    training.ModelEvaluation(model, (rows, split.labels), batch_size=8)
+    training.Evaluator(model, (rows, split.labels), batch_size=8)
     split.next_batch(8)
 
 # What TensorFlow takes once is taken on a small split of the same images.

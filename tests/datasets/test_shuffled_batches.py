@@ -76,21 +76,21 @@ def test_the_orders_of_epochs_differ() -> None:
 
 @pytest.mark.fault("B17")
 @pytest.mark.parametrize("batch_size", [1, 7, 10, 25])
-@pytest.mark.parametrize("start_step", [1, 2, 3, 17, 30])
+@pytest.mark.parametrize("start_batch", [1, 2, 3, 17, 30])
 def test_a_resumed_order_is_the_uninterrupted_one(
-    batch_size: int, start_step: int
+    batch_size: int, start_batch: int
 ) -> None:
     split = make(10)
-    whole = dealt(split, batch_size, start_step + 8, seed=5)
-    resumed = dealt(split, batch_size, 8, seed=5, start_step=start_step)
-    np.testing.assert_array_equal(resumed, whole[start_step:])
+    whole = dealt(split, batch_size, start_batch + 8, seed=5)
+    resumed = dealt(split, batch_size, 8, seed=5, start_batch=start_batch)
+    np.testing.assert_array_equal(resumed, whole[start_batch:])
 
 
 @pytest.mark.fault("B17")
 def test_epoch_3_is_the_same_after_a_resume() -> None:
     split = make(60)
     orders = dealt(split, 20, 12, seed=1).reshape(4, 60)
-    resumed = dealt(split, 20, 3, seed=1, start_step=6).reshape(60)
+    resumed = dealt(split, 20, 3, seed=1, start_batch=6).reshape(60)
     np.testing.assert_array_equal(resumed, orders[2])
 
 
@@ -103,11 +103,11 @@ def test_the_order_does_not_depend_on_the_batch_size(batch_size: int) -> None:
     np.testing.assert_array_equal(found, stream[: steps * batch_size])
 
 
-@pytest.mark.parametrize("start_step", [2**31 - 1, 2**33, 2**55])
-def test_positions_beyond_32_bits_are_dealt(start_step: int) -> None:
+@pytest.mark.parametrize("start_batch", [2**31 - 1, 2**33, 2**55])
+def test_positions_beyond_32_bits_are_dealt(start_batch: int) -> None:
     split = make(10)
-    whole = dealt(split, 10, 3, seed=2, start_step=start_step)
-    later = dealt(split, 10, 2, seed=2, start_step=start_step + 1)
+    whole = dealt(split, 10, 3, seed=2, start_batch=start_batch)
+    later = dealt(split, 10, 2, seed=2, start_batch=start_batch + 1)
     np.testing.assert_array_equal(later, whole[1:])
     for order in whole:
         assert sorted(order) == list(range(10))
@@ -289,7 +289,7 @@ def test_a_shape_with_a_wrong_length_is_refused(image_shape: Any) -> None:
 
 def test_an_image_shape_of_floats_is_refused() -> None:
     shape: Any = (4.0, 4.0)
-    with pytest.raises(TypeError, match="`image_shape`"):
+    with pytest.raises(ValueError, match="`image_shape`"):
         shuffled_batches(make(10), 2, seed=1, image_shape=shape)
 
 
@@ -301,27 +301,27 @@ def test_an_image_shape_of_floats_is_refused() -> None:
         ("batch_size", 2**31),
         ("seed", -1),
         ("seed", 2**63),
-        ("start_step", -1),
-        ("start_step", 2**63),
+        ("start_batch", -1),
+        ("start_batch", 2**63),
     ],
 )
 def test_a_number_out_of_range_is_refused(name: str, value: int) -> None:
     numbers: dict[str, Any] = {"batch_size": 2, "seed": 1, name: value}
-    with pytest.raises(ValueError, match=f"`{name}`.*Received: {value}"):
+    with pytest.raises(ValueError, match=rf"`{name}`.*Received: \w+={value}"):
         shuffled_batches(make(10), **numbers)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "seed", "start_step"])
+@pytest.mark.parametrize("name", ["batch_size", "seed", "start_batch"])
 @pytest.mark.parametrize("value", [True, 2.0, "2", None])
 def test_what_is_no_int_is_refused(name: str, value: Any) -> None:
     numbers: dict[str, Any] = {"batch_size": 2, "seed": 1, name: value}
-    with pytest.raises(TypeError, match=f"`{name}` must be a whole number"):
+    with pytest.raises(ValueError, match=f"`{name}` must be a"):
         shuffled_batches(make(10), **numbers)
 
 
 def test_the_last_step_that_can_be_counted_is_dealt() -> None:
     split = make(10)
-    assert dealt(split, 3, 1, seed=1, start_step=(2**63 - 1) // 3).size == 3
+    assert dealt(split, 3, 1, seed=1, start_batch=(2**63 - 1) // 3).size == 3
 
 
 def test_arrays_are_no_split() -> None:
@@ -340,9 +340,9 @@ def test_numpy_integers_and_keras_iterations_are_ints() -> None:
         5,
         2,
         seed=np.int64(1),
-        start_step=int(optimizer.iterations),
+        start_batch=int(optimizer.iterations),
     )
-    expected = dealt(split, 5, 2, seed=1, start_step=4)
+    expected = dealt(split, 5, 2, seed=1, start_batch=4)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -379,7 +379,7 @@ def test_each_shift_up_to_the_largest_is_equally_likely() -> None:
 
 
 def test_shifts_of_a_step_follow_from_seed_and_step() -> None:
-    np.testing.assert_array_equal(places(3)[40:], places(1, start_step=2))
+    np.testing.assert_array_equal(places(3)[40:], places(1, start_batch=2))
     assert (places(2)[:20] != places(2)[20:]).any()
 
 

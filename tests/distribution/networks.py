@@ -45,7 +45,7 @@ class Trained:
         weights: All weights behind each other.
         losses: Loss of each step's batch.
         accuracies: Running accuracy after each call.
-        evaluated: Loss and accuracy of `evaluate`, then of `ModelEvaluation`.
+        evaluated: Loss and accuracy of `evaluate`, then of `Evaluator`.
     """
 
     model: training.GradientModel
@@ -86,10 +86,10 @@ def compiled(
     arguments.setdefault("loss", losses.CourseCrossEntropy())
     make = arguments.pop("optimizer", lambda: optimizers.Adam(0.01))
     if kind == "towers":
-        model: Any = distribution.towers(build, num_devices=devices)
+        model: Any = distribution.build_towers(build, num_devices=devices)
         model.compile(make(), metrics=["accuracy"], **arguments)
     elif kind == "mirrored":
-        strategy = distribution.mirrored(devices)
+        strategy = distribution.mirrored_strategy(devices)
         with strategy.scope():
             model = build()
             model.compile(make(), metrics=["accuracy"], **arguments)
@@ -110,7 +110,7 @@ def trained(
     accuracies = Accuracies()
     model.fit(batches, callbacks=[accuracies], verbose=0)
     evaluated = model.evaluate(images, labels, verbose=0, batch_size=BATCH_SIZE)
-    again = training.ModelEvaluation(model, (images, labels), batch_size=9)()
+    again = training.Evaluator(model, (images, labels), batch_size=9)()
     log = model.step_log.read(0, STEPS)
     return Trained(
         model=model,

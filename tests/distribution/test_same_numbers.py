@@ -25,23 +25,23 @@ TOLERANCE = 1e-12
 
 
 @functools.cache
-def on_one_device(network: str, normalization: Any) -> Trained:
+def on_one_device(network: str, reduction: Any) -> Trained:
     """Trains on one device, once for all tests."""
-    return train(network, normalization, "plain", 1)
+    return train(network, reduction, "plain", 1)
 
 
-def train(network: str, normalization: Any, kind: str, devices: int) -> Trained:
+def train(network: str, reduction: Any, kind: str, devices: int) -> Trained:
     return trained(
         BUILDERS[network],
         kind,
         devices,
-        loss=losses.CourseCrossEntropy(normalization),
+        loss=losses.CourseCrossEntropy(reduction),
     )
 
 
-def check(network: str, normalization: str, kind: str, devices: int) -> None:
-    one = on_one_device(network, normalization)
-    several = train(network, normalization, kind, devices)
+def check(network: str, reduction: str, kind: str, devices: int) -> None:
+    one = on_one_device(network, reduction)
+    several = train(network, reduction, kind, devices)
     assert len(one.losses) == len(several.losses) == STEPS
     assert np.all((several.accuracies >= 0) & (several.accuracies <= 1))
     check_same(several, one, TOLERANCE)
@@ -50,39 +50,39 @@ def check(network: str, normalization: str, kind: str, devices: int) -> None:
 @pytest.mark.usefixtures("float64")
 @pytest.mark.fault("B52", "B53")
 @pytest.mark.parametrize(
-    ("kind", "devices", "normalization"),
+    ("kind", "devices", "reduction"),
     # All combinations are among the slow tests below.
     [
         ("mirrored", 2, "sum"),
-        ("mirrored", 4, "elements"),
-        ("towers", 2, "elements"),
+        ("mirrored", 4, "mean_over_elements"),
+        ("towers", 2, "mean_over_elements"),
         ("towers", 4, "sum"),
     ],
 )
 def test_the_cnn_learns_the_same_on_several_devices(
-    kind: str, devices: int, normalization: str
+    kind: str, devices: int, reduction: str
 ) -> None:
-    check("cnn", normalization, kind, devices)
+    check("cnn", reduction, kind, devices)
 
 
 @pytest.mark.usefixtures("float64")
 @pytest.mark.fault("B52")
 @pytest.mark.parametrize("kind", ["mirrored", "towers"])
 def test_the_perceptron_learns_the_same_on_two_devices(kind: str) -> None:
-    check("perceptron", "elements", kind, 2)
+    check("perceptron", "mean_over_elements", kind, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 @pytest.mark.fault("B52", "B53")
-@pytest.mark.parametrize("normalization", ["elements", "sum"])
+@pytest.mark.parametrize("reduction", ["mean_over_elements", "sum"])
 @pytest.mark.parametrize("devices", [1, 2, 3, 4])
 @pytest.mark.parametrize("kind", ["mirrored", "towers"])
 @pytest.mark.parametrize("network", list(BUILDERS))
 def test_all_learn_the_same(
-    network: str, kind: str, devices: int, normalization: str
+    network: str, kind: str, devices: int, reduction: str
 ) -> None:
-    check(network, normalization, kind, devices)
+    check(network, reduction, kind, devices)
 
 
 @pytest.mark.usefixtures("float64")
@@ -101,7 +101,7 @@ def test_clipping_and_accumulation_act_on_the_whole_batch(kind: str) -> None:
         )
         for kind_of_run in (kind, "plain")
     ]
-    assert runs[0].model.batches == STEPS
+    assert runs[0].model.batches_seen == STEPS
     assert int(runs[0].model.optimizer.iterations.numpy()) == STEPS // 2
     check_same(*runs, TOLERANCE)
 

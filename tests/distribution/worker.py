@@ -106,7 +106,7 @@ def train(job: Job, strategy: Any, index: int) -> dict[str, Any]:
         small_split(100, 1),
         7,
         seed=1,
-        start_step=state.batches,
+        start_batch=state.batches_seen,
         image_shape=(8, 8, 1),
     )
     history = model.fit(
@@ -145,10 +145,10 @@ def main() -> None:
     if job.pause_at is not None:
         job = dataclasses.replace(job, pause_at=tuple(job.pause_at))
     if "TF_CONFIG" in os.environ:
-        strategy: Any = distribution.multi_worker()
+        strategy: Any = distribution.multi_worker_strategy()
         index = strategy.cluster_resolver.task_id
     else:
-        strategy, index = distribution.mirrored(1), 0
+        strategy, index = distribution.mirrored_strategy(1), 0
     if job.fails == index:
         raise ValueError("This worker fails, as it was told to.")
     seen = train(job, strategy, index)

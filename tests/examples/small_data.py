@@ -11,8 +11,8 @@ import run_folder
 import run_settings
 
 from keras_port import datasets
-from tests.callbacks.scripted import same_weights
 from tests.datasets.idx_files import write_folder
+from tests.small import same_weights
 
 # What design.md promises to whoever reads results.json, and why it ended.
 RESULT_KEYS = [

@@ -10,7 +10,7 @@ import pytest
 import train_perceptron
 
 from keras_port import datasets
-from tests.callbacks.scripted import same_weights
+from tests.small import same_weights
 
 
 def train(
@@ -28,7 +28,7 @@ def test_the_pairs_are_shown_with_their_size(
 ) -> None:
     model = train_perceptron.build_model(0.01)
     x, y = mnist.train[:5].next_batch(5)
-    pairs = model.compute_gradients(x, y).pairs
+    pairs = model.compute_gradients(x, y).grads_and_vars
     lines = perceptron_gradients.describe(pairs).splitlines()
     assert [line.split("):")[0] for line in lines] == [
         "(fc/kernel, shape (784, 10)",

@@ -89,14 +89,20 @@ def test_a_folder_re_exports_and_says_nothing_else(path: Path) -> None:
         if not isinstance(node, (ast.Import, ast.ImportFrom))
     ]
     assert not others, "only imports may stand here:\n" + "\n".join(others)
-    assert isinstance(last, ast.Assign), "the last statement sets `__all__`"
-    assert [ast.unparse(target) for target in last.targets] == ["__all__"]
+    assert isinstance(last, ast.Assign | ast.AnnAssign), (
+        "the last statement sets `__all__`"
+    )
+    target = last.target if isinstance(last, ast.AnnAssign) else last.targets[0]
+    assert ast.unparse(target) == "__all__"
+    assert last.value is not None
     listed = ast.literal_eval(last.value)
+    # `import X as X` is for other folders of the package, not for users.
     brought = [
-        alias.asname or alias.name
+        alias.name
         for node in imports
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
+        if alias.asname is None
     ]
     assert sorted(listed) == sorted(brought), (
         f"{checkout.name(path)}: `__all__` and the imports differ"

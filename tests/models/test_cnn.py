@@ -95,7 +95,7 @@ def test_outputs_are_probabilities_or_logits() -> None:
     outputs = np.array(model(images))
     assert outputs.shape == (4, 3)
     np.testing.assert_allclose(outputs.sum(axis=1), 1, rtol=1e-5)
-    plain = build_cnn(num_classes=3, activation=None)
+    plain = build_cnn(num_classes=3, classifier_activation=None)
     plain.set_weights(model.get_weights())
     logits = np.array(plain(images))
     np.testing.assert_allclose(

@@ -15,9 +15,9 @@ from keras_port.losses import CourseCrossEntropy
 from keras_port.models import ImageModel
 from keras_port.models import build_cnn
 from keras_port.models import build_perceptron
-from tests.callbacks.scripted import same_weights
 from tests.models.new_process import Loaded
 from tests.models.new_process import load_elsewhere
+from tests.small import same_weights
 
 Build = Callable[..., ImageModel]
 BUILDS = [build_perceptron, build_cnn]
@@ -153,7 +153,7 @@ def test_float_pixels_over_1_are_refused(dtype: str) -> None:
 def test_a_loss_for_the_other_kind_of_outputs_is_refused(
     kind: str | None,
 ) -> None:
-    model = build_perceptron(activation=kind)
+    model = build_perceptron(classifier_activation=kind)
     fitting = kind is None
     model.compile(loss=CourseCrossEntropy(from_logits=fitting))
     with pytest.raises(ValueError, match=rf"from_logits={fitting}\)`"):
@@ -189,7 +189,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Saved]:
         "perceptron": compiled(build_perceptron),
         "cnn": compiled(build_cnn),
     }
-    course = build_perceptron(activation=None)
+    course = build_perceptron(classifier_activation=None)
     course.compile(
         loss=CourseCrossEntropy("sum", from_logits=True),
         optimizer=keras.optimizers.SGD(1e-3),

@@ -11,7 +11,7 @@ from keras_port.losses import CourseCrossEntropy
 from keras_port.models import ImageModel
 from keras_port.models import build_cnn
 from keras_port.models import build_perceptron
-from tests.callbacks.scripted import same_weights
+from tests.small import same_weights
 
 
 def learnable(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -193,7 +193,7 @@ def test_under_a_mixed_policy(policy: str) -> None:
 @pytest.mark.parametrize("build", [build_perceptron, build_cnn])
 def test_logits_of_three_classes(build: Any) -> None:
     images, labels = learnable(6)
-    model = build(activation=None, num_classes=3)
+    model = build(classifier_activation=None, num_classes=3)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("sgd", loss)
     model.fit(images, labels % 3, verbose=0)
@@ -208,7 +208,7 @@ def test_logits_of_three_classes(build: Any) -> None:
 
 
 def test_with_an_activation_of_ones_own() -> None:
-    model = build_perceptron(activation=keras.activations.sigmoid)
+    model = build_perceptron(classifier_activation=keras.activations.sigmoid)
     np.testing.assert_array_equal(
         model(learnable(2)[0]), np.full((2, 10), 0.5, "float32")
     )

@@ -41,7 +41,7 @@ def test_it_is_the_softmax_of_a_product() -> None:
     expected = powers / powers.sum(axis=1, keepdims=True)
     # Sums of 784 products in float32.
     np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-6)
-    plain = build_perceptron(num_classes=3, activation=None)
+    plain = build_perceptron(num_classes=3, classifier_activation=None)
     plain.set_weights(weights)
     np.testing.assert_allclose(plain(images), logits, rtol=1e-4, atol=1e-4)
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from keras_port.losses import CourseCrossEntropy
 from keras_port.training import GradientModel
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_model
 
 UPDATES = 12
 
@@ -95,7 +95,7 @@ def test_weights_change_at_the_last_batch_only() -> None:
     changed = []
     for x, y in batches(4).take(6):
         before = model.get_weights()
-        model.apply_gradients(model.compute_gradients(x, y).pairs)
+        model.apply_gradients(model.compute_gradients(x, y).grads_and_vars)
         changed.append(not same_weights(before, model.get_weights()))
     assert changed == [False, False, True, False, False, True]
     assert int(model.optimizer.iterations) == 2

@@ -10,12 +10,12 @@ import pytest
 import tensorflow as tf
 
 from keras_port.training import GradientModel
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_batches
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
 from tests.models.new_process import load_elsewhere
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_batches
+from tests.small import small_model
+from tests.small import train
 
 
 class OwnCall(GradientModel):
@@ -46,7 +46,7 @@ def first_batch() -> tuple[tf.Tensor, tf.Tensor]:
 def test_the_two_steps_by_hand_are_those_of_fit(optimizer: str) -> None:
     by_hand = small_model(optimizer=optimizer)
     for x, y in small_batches().take(12):
-        by_hand.apply_gradients(by_hand.compute_gradients(x, y).pairs)
+        by_hand.apply_gradients(by_hand.compute_gradients(x, y).grads_and_vars)
     fitted = small_model(optimizer=optimizer)
     train(fitted, [], steps=12)
     assert int(by_hand.optimizer.iterations) == 12
@@ -89,10 +89,12 @@ def test_the_result_is_loss_outputs_and_pairs_in_the_models_order() -> None:
     expected = tape.gradient(loss, model.trainable_variables)
     assert float(result.loss) == pytest.approx(float(loss), rel=1e-6)
     np.testing.assert_allclose(result.outputs, outputs, rtol=1e-6)
-    assert [v.path for _, v in result.pairs] == [
+    assert [v.path for _, v in result.grads_and_vars] == [
         v.path for v in model.trainable_variables
     ]
-    for (gradient, _), right in zip(result.pairs, expected, strict=True):
+    for (gradient, _), right in zip(
+        result.grads_and_vars, expected, strict=True
+    ):
         np.testing.assert_allclose(gradient, right, rtol=1e-5, atol=1e-7)
     assert same_weights(before, model.get_weights())
 
@@ -112,7 +114,7 @@ def test_the_loss_includes_regularisation_and_sample_weights() -> None:
 def test_changed_gradients_are_the_ones_applied() -> None:
     model = small_model(optimizer=keras.optimizers.SGD(0.5))
     before = model.get_weights()
-    pairs = model.compute_gradients(*first_batch()).pairs
+    pairs = model.compute_gradients(*first_batch()).grads_and_vars
     model.apply_gradients([(tf.ones_like(g) * 2, v) for g, v in pairs])
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_allclose(new, old - 1, rtol=1e-6)
@@ -185,7 +187,7 @@ def test_observers_see_the_gradients_of_each_batch_unclipped() -> None:
 
     model = small_model(global_clipnorm=1e-9, gradient_observers=[note])
     x, y = first_batch()
-    pairs = model.compute_gradients(x, y).pairs
+    pairs = model.compute_gradients(x, y).grads_and_vars
     assert norms == []
     train(model, [], steps=3)
     # The function runs while the step is built, what it adds in each step.

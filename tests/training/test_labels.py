@@ -13,9 +13,9 @@ from keras_port.datasets import shuffled_batches
 from keras_port.losses import CourseCrossEntropy
 from keras_port.training import GradientModel
 from keras_port.training.checked_labels import checked_labels
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_model
 
 REFUSED = "Labels must be integers from 0 to 2, because the model has 3 outputs"
 

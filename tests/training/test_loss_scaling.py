@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from keras_port.training import GradientModel
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_model
+from tests.small import train
 
 
 def model_of(policy: str, **kwargs: Any) -> GradientModel:
@@ -80,7 +80,9 @@ def test_the_pairs_are_gradients_of_the_loss_itself() -> None:
     expected = model_of("float32").compute_gradients(x, y)
     mixed = model_of("mixed_float16").compute_gradients(x, y)
     assert float(mixed.loss) == pytest.approx(float(expected.loss), abs=1e-3)
-    for (left, _), (right, _) in zip(mixed.pairs, expected.pairs, strict=True):
+    for (left, _), (right, _) in zip(
+        mixed.grads_and_vars, expected.grads_and_vars, strict=True
+    ):
         np.testing.assert_allclose(left, right, rtol=0, atol=1e-3)
 
 

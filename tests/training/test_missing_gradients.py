@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from keras_port.training import GradientModel
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_model
+from tests.small import train
 
 
 class Unused(GradientModel):
@@ -58,13 +58,13 @@ def test_an_unused_layer_is_one_warning_with_its_variables() -> None:
 def test_the_others_are_trained_and_the_pair_says_none() -> None:
     model = compiled()
     result = model.compute_gradients(*small_arrays(8))
-    assert {v.path for g, v in result.pairs if g is None} == {
+    assert {v.path for g, v in result.grads_and_vars if g is None} == {
         "unused/extra/kernel",
         "unused/extra/bias",
     }
     before = model.get_weights()
     with pytest.warns(UserWarning, match="stay as they are"):
-        model.apply_gradients(result.pairs)
+        model.apply_gradients(result.grads_and_vars)
     after = model.get_weights()
     assert not same_weights(before[:2], after[:2])
     assert same_weights(before[2:], after[2:])
@@ -94,9 +94,9 @@ def test_a_loss_through_argmax_is_an_error_in_fit() -> None:
 def test_a_loss_through_argmax_is_an_error_by_hand() -> None:
     model = small_model(loss=hits)
     result = model.compute_gradients(*small_arrays(8))
-    assert [gradient for gradient, _ in result.pairs] == [None, None]
+    assert [gradient for gradient, _ in result.grads_and_vars] == [None, None]
     with pytest.raises(ValueError, match="No variable has a gradient"):
-        model.apply_gradients(result.pairs)
+        model.apply_gradients(result.grads_and_vars)
 
 
 def test_a_model_with_all_gradients_warns_of_nothing() -> None:

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from keras_port.training.step_log import StepLog
-from tests.callbacks.scripted import small_batches
-from tests.callbacks.scripted import small_model
-from tests.callbacks.scripted import train
+from tests.small import small_batches
+from tests.small import small_model
+from tests.small import train
 
 
 def write(log: StepLog, step: int, *, before: int | None = None) -> None:
@@ -76,7 +76,7 @@ def test_a_model_without_a_callback_keeps_its_steps_without_norms() -> None:
     losses = []
     for x, y in small_batches().take(6):
         result = by_hand.compute_gradients(x, y)
-        by_hand.apply_gradients(result.pairs)
+        by_hand.apply_gradients(result.grads_and_vars)
         losses.append(float(result.loss))
     assert values.step.tolist() == [1, 2, 3, 4, 5, 6]
     # A graph may round the same float32 operations differently.

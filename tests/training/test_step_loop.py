@@ -114,7 +114,7 @@ def test_no_batch_is_lost_between_epochs() -> None:
     options.autotune.enabled = False
     data = data.with_options(options)
     model.fit(data, steps_per_epoch=6, epochs=2, verbose=0)
-    assert model.batches == 12
+    assert model.batches_seen == 12
     assert len(given) == 12
 
 
@@ -140,7 +140,7 @@ def test_single_batches() -> None:
     before = model.test_on_batch(x, y, return_dict=True)
     logs = model.train_on_batch(x, y, return_dict=True)
     assert logs == pytest.approx(before)
-    assert model.batches == 1
+    assert model.batches_seen == 1
     assert model.test_on_batch(x, y, return_dict=True)["loss"] < logs["loss"]
 
 

@@ -7,7 +7,7 @@ import pathlib
 import time
 from typing import Any
 
-from keras_port._arguments import check_integer
+from keras_port._support import check_integer
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.tensorboard.arguments import check_data
 from keras_port.callbacks.tensorboard.arguments import check_hparams
@@ -18,7 +18,7 @@ from keras_port.callbacks.tensorboard.run_names import TRAIN
 from keras_port.callbacks.tensorboard.run_names import check_own_folders
 from keras_port.callbacks.tensorboard.step_profile import StepProfile
 from keras_port.checkpoints.writable_folder import make_writable_folder
-from keras_port.training.workers import writes_files
+from keras_port.training.workers import is_chief
 
 
 class TensorBoard(EvaluationListener):
@@ -105,7 +105,7 @@ class TensorBoard(EvaluationListener):
         super().__init__()
         steps = ", in steps"
         check_integer("update_freq", update_freq, note=steps)
-        check_integer("histogram_freq", histogram_freq, least=0, note=steps)
+        check_integer("histogram_freq", histogram_freq, minimum=0, note=steps)
         check_profile(profile_batch)
         check_data(data)
         check_hparams(hparams)
@@ -131,7 +131,7 @@ class TensorBoard(EvaluationListener):
         """Looks at the folder, before any step."""
         # Without a `StepEvaluation` there are curves of the training all the
         # same, so the check of `EvaluationListener` is left out.
-        if writes_files(self.model):
+        if is_chief(self.model):
             make_writable_folder(self.log_dir)
         self._close()
         self._means = None
@@ -145,7 +145,7 @@ class TensorBoard(EvaluationListener):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Opens the files; before the first step all has been restored."""
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         run = self._opened()
         self._write_graphs()
@@ -158,7 +158,7 @@ class TensorBoard(EvaluationListener):
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Writes what is due."""
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         step = self._iterations()
         run = self._opened()
@@ -170,7 +170,7 @@ class TensorBoard(EvaluationListener):
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
         """Writes the results of an evaluation into a run of their own."""
-        if not writes_files(self.model):
+        if not is_chief(self.model):
             return
         # By hand, an evaluation may come after the training has ended.
         was_open = self._run is not None

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
-from keras_port.training.model_evaluation import split_arrays
+from keras_port.training.evaluator import split_arrays
 
 BATCH_SIZE = 100
 

@@ -11,7 +11,7 @@ from keras_port.callbacks.tensorboard.histogram import write_histogram
 from keras_port.callbacks.tensorboard.layer_calls import observed_calls
 from keras_port.callbacks.tensorboard.layers import trainable_weights
 from keras_port.callbacks.tensorboard.layers import weight_layers
-from keras_port.training.model_evaluation import kept_metrics
+from keras_port.training.evaluator import kept_metrics
 
 
 class LayerHistograms:

@@ -12,7 +12,7 @@ from keras_port.callbacks.tensorboard import pictures
 from keras_port.callbacks.tensorboard.layers import weight_layers
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
-from keras_port.training.model_evaluation import split_arrays
+from keras_port.training.evaluator import split_arrays
 
 # Predictions are made of so many images at once.
 SLICE = 500

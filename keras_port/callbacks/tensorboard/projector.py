@@ -15,7 +15,7 @@ from keras_port.callbacks.tensorboard.layers import weight_layers
 from keras_port.checkpoints.atomic_file import atomic_file
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
-from keras_port.training.model_evaluation import split_arrays
+from keras_port.training.evaluator import split_arrays
 
 # The page is slow with more points, and takes no larger sprite.
 MAX_POINTS = 1000

@@ -17,7 +17,7 @@ def run_of(source: str) -> str:
 
 def sources_of(model: keras.Model) -> list[str]:
     """Returns the names of the evaluations of the model's `fit`."""
-    return [str(source.name) for source in channel_of(model).sources]
+    return [str(source.prefix) for source in channel_of(model).sources]
 
 
 def source_of(model: keras.Model, result: str) -> str:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_port import datasets
 from keras_port.training import GradientModel
-from tests.callbacks import scripted
+from tests import small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ def steps_by_hand(
     found = []
     for x, y in batches.take(count):
         result = model.compute_gradients(x, y)
-        squares = [float(tf.reduce_sum(g**2)) for g, _ in result.pairs]
+        squares = [float(tf.reduce_sum(g**2)) for g, _ in result.grads_and_vars]
         predicted = np.argmax(result.outputs, axis=1)
         found.append(
             Step(
@@ -44,7 +44,7 @@ def steps_by_hand(
                 accuracy=float(np.mean(predicted == np.asarray(y))),
             )
         )
-        model.apply_gradients(result.pairs)
+        model.apply_gradients(result.grads_and_vars)
     return found
 
 
@@ -54,7 +54,7 @@ def train(
     **options: Any,
 ) -> keras.callbacks.History:
     """Trains on `small_batches`, also models that would shuffle them."""
-    return scripted.train(model, callbacks, shuffle=False, **options)
+    return small.train(model, callbacks, shuffle=False, **options)
 
 
 def stock_model(

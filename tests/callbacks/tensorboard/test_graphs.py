@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from keras_port.callbacks import TensorBoard
 from keras_port.training import GradientModel
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
 from tests.callbacks.tensorboard.networks import image_model
 from tests.callbacks.tensorboard.networks import stock_model
 from tests.callbacks.tensorboard.networks import train
 from tests.callbacks.tensorboard.written import graphs
 from tests.callbacks.tensorboard.written import written
+from tests.small import small_arrays
+from tests.small import small_model
 
 SCOPES = {"cross_entropy", "gradients", "trainer", "evaluator"}
 

@@ -14,8 +14,6 @@ from keras_port.callbacks import TensorBoard
 from keras_port.callbacks.tensorboard.layer_histograms import LayerHistograms
 from keras_port.training import GradientModel
 from tests.callbacks.scripted import WeightsAt
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_model
 from tests.callbacks.tensorboard.networks import image_arrays
 from tests.callbacks.tensorboard.networks import image_batches
 from tests.callbacks.tensorboard.networks import image_model
@@ -23,6 +21,8 @@ from tests.callbacks.tensorboard.networks import stock_model
 from tests.callbacks.tensorboard.networks import train
 from tests.callbacks.tensorboard.written import steps_of
 from tests.callbacks.tensorboard.written import written
+from tests.small import small_arrays
+from tests.small import small_model
 
 HISTOGRAMS = {
     f"{layer}/{tag}"

@@ -237,7 +237,7 @@ def test_the_pages_stand_beside_the_first_evaluation(
         steps_per_epoch=2,
         callbacks=[
             TensorBoard(tmp_path, data=small_mnist.test[:50]),
-            StepEvaluation(small_mnist.test, eval_freq=1, name="test"),
+            StepEvaluation(small_mnist.test, eval_freq=1, prefix="test"),
             StepEvaluation(small_mnist.validation, eval_freq=2),
         ],
         verbose=0,

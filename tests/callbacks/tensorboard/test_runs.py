@@ -27,15 +27,15 @@ from keras_port.callbacks.tensorboard.open_run import close_run
 from keras_port.callbacks.tensorboard.run_writers import RunWriters
 from keras_port.callbacks.tensorboard.step_scalars import StepScalars
 from tests.callbacks.scripted import StopAt
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_batches
-from tests.callbacks.scripted import small_model
 from tests.callbacks.tensorboard.networks import train
 from tests.callbacks.tensorboard.written import curve
 from tests.callbacks.tensorboard.written import events_of
 from tests.callbacks.tensorboard.written import graphs
 from tests.callbacks.tensorboard.written import steps_of
 from tests.callbacks.tensorboard.written import written
+from tests.small import small_arrays
+from tests.small import small_batches
+from tests.small import small_model
 
 
 class At(keras.callbacks.Callback):
@@ -96,7 +96,7 @@ def test_after_a_kill_and_a_resume_the_curves_are_those_of_one_run(
     state = TrainingState(tmp_path / "killed_state", save_freq=4)
     assert state.step == 4
     small_model().fit(
-        small_batches(start_step=4),
+        small_batches(start_batch=4),
         steps_per_epoch=6,
         callbacks=[state, *callbacks("killed")],
         verbose=0,
@@ -276,7 +276,9 @@ def test_an_evaluation_never_shares_a_folder(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     model = small_model()
-    evaluations = [StepEvaluation(small_arrays(), name=name) for name in names]
+    evaluations = [
+        StepEvaluation(small_arrays(), prefix=name) for name in names
+    ]
     with pytest.raises(ValueError, match="mixed with others"):
         train(model, [TensorBoard(tmp_path), *evaluations], steps=2)
     assert int(model.optimizer.iterations) == 0

@@ -14,10 +14,6 @@ from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TensorBoard
 from keras_port.models import build_perceptron
 from keras_port.training import GradientModel
-from tests.callbacks.scripted import same_weights
-from tests.callbacks.scripted import small_arrays
-from tests.callbacks.scripted import small_batches
-from tests.callbacks.scripted import small_model
 from tests.callbacks.tensorboard.networks import mean_of
 from tests.callbacks.tensorboard.networks import steps_by_hand
 from tests.callbacks.tensorboard.networks import stock_model
@@ -25,6 +21,10 @@ from tests.callbacks.tensorboard.networks import train
 from tests.callbacks.tensorboard.written import curve
 from tests.callbacks.tensorboard.written import steps_of
 from tests.callbacks.tensorboard.written import written
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_batches
+from tests.small import small_model
 
 # The same float32 operations in a graph and one by one may be rounded
 # differently, and so may sums that are taken apart again.
@@ -289,7 +289,7 @@ class OwnStep(GradientModel):
     def train_step(self, data: Any) -> Any:
         x, y = data
         result = self.compute_gradients(x, y)
-        self.apply_gradients(result.pairs)
+        self.apply_gradients(result.grads_and_vars)
         return self.update_metrics(x, y, result, None)
 
 

@@ -1,0 +1,169 @@
+"""Row B59: a `.ckpt` in a Keras model, or a report of why not."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_port.models import build_cnn
+from keras_port.models import build_perceptron
+from keras_port.tf1 import load_checkpoint
+from tests.tf1.sessions import arrays
+from tests.tf1.sessions import counted
+from tests.tf1.sessions import small_model
+from tests.tf1.sessions import small_program
+from tests.tf1.sessions import write
+
+v1 = tf.compat.v1
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Returns a checkpoint of the small program, `Variable` and so on."""
+    with small_program(lambda: v1.train.AdamOptimizer()) as program:
+        program.train(3)
+        program.save(tmp_path / "m")
+    return tmp_path / "m"
+
+
+@pytest.mark.fault("B59")
+def test_numbered_variables_give_equal_logits(tmp_path: Path) -> None:
+    x, _ = arrays()
+    with small_program(lambda: v1.train.AdamOptimizer()) as program:
+        program.train(3)
+        program.save(tmp_path / "m")
+        expected = program.predict()
+    model = small_model()
+    load_checkpoint(model, tmp_path / "m")
+    assert np.abs(model(x) - expected).max() <= 1e-6
+
+
+@pytest.mark.fault("B59")
+def test_a_wrong_shape_names_both_sides_and_changes_nothing(
+    small: Path,
+) -> None:
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="one")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(4, name="two")(x))
+    model.compile("adam")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="stays as it was") as caught:
+        load_checkpoint(model, small)
+    text = str(caught.value)
+    assert (
+        "two/kernel (5, 4) of the model against Variable_2 (5, 3) of the file"
+        in text
+    )
+    assert "two/bias (4,) of the model against Variable_3 (3,)" in text
+    assert "strict=False" in text
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(old, new)
+    assert int(model.optimizer.iterations) == 0
+
+
+@pytest.mark.fault("B59")
+def test_unused_and_missing_are_listed(tmp_path: Path) -> None:
+    model = build_perceptron()
+    write(tmp_path / "m", {"W": counted(784, 10), "extra": counted(7)})
+    with pytest.raises(
+        ValueError, match=r"missing in the file: fc/bias; unused.*: extra"
+    ):
+        load_checkpoint(model, tmp_path / "m")
+    assert not np.any(model.weights[0])
+    report = load_checkpoint(model, tmp_path / "m", strict=False)
+    assert report.used == (("fc/kernel", "W"),)
+    assert report.missing == ("fc/bias",)
+    assert report.unused == ("extra",)
+    assert np.array_equal(model.weights[0], counted(784, 10))
+    assert not np.any(model.weights[1])
+
+
+def test_unused_variables_are_no_error(tmp_path: Path) -> None:
+    values = {"W": counted(784, 10), "b": counted(10), "c": counted(7)}
+    write(tmp_path / "m", values)
+    report = load_checkpoint(build_perceptron(), tmp_path / "m")
+    assert report.unused == ("c",)
+    assert report.missing == report.misshaped == ()
+
+
+def test_what_fits_is_loaded_when_asked_for(tmp_path: Path) -> None:
+    model = build_cnn(num_classes=12)
+    names = ["Variable", *(f"Variable_{number}" for number in range(1, 8))]
+    values = {
+        name: counted(*weight.shape)
+        for name, weight in zip(names, build_cnn().weights, strict=True)
+    }
+    write(tmp_path / "m", values)
+    head = model.weights[6].numpy()
+    report = load_checkpoint(model, tmp_path / "m", strict=False)
+    assert [pair.path for pair in report.misshaped] == [
+        "fc2/kernel",
+        "fc2/bias",
+    ]
+    for weight, value in zip(model.weights[:6], values.values(), strict=False):
+        assert np.array_equal(weight, value)
+    assert np.array_equal(model.weights[6], head)
+
+
+def test_a_report_reads_well(small: Path) -> None:
+    report = load_checkpoint(small_model(), small)
+    lines = str(report).splitlines()
+    assert lines[0].endswith("weights recognised by order, step count none")
+    assert lines[1:4] == [
+        "  used: 4",
+        "    dense/kernel <- Variable",
+        "    dense/bias <- Variable_1",
+    ]
+    assert "  unused in the file: 11" in lines
+
+
+def test_a_compiled_model_without_slots_in_the_file_says_how_to_go_on(
+    tmp_path: Path,
+) -> None:
+    model = build_perceptron()
+    model.compile("adam")
+    write(tmp_path / "m", {"W": counted(784, 10), "b": counted(10)})
+    with pytest.raises(
+        ValueError, match=r"adam/fc/kernel/momentum.*`optimizer=False`"
+    ):
+        load_checkpoint(model, tmp_path / "m")
+    assert not np.any(model.weights[0])
+    report = load_checkpoint(model, tmp_path / "m", optimizer=False)
+    assert report.step is None
+    assert np.array_equal(model.weights[0], counted(784, 10))
+
+
+def test_nothing_is_assigned_before_the_last_value_is_read(
+    small: Path,
+) -> None:
+    data = small.with_name("m.data-00000-of-00001")
+    content = data.read_bytes()
+    # The last in the file is a slot of the last bias and the step counts.
+    data.write_bytes(content[:-40])
+    model = small_model("adam")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_checkpoint(model, small)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(old, new)
+
+
+def test_a_negative_step_is_refused(small: Path) -> None:
+    with pytest.raises(ValueError, match="`step` must be 0 or more"):
+        load_checkpoint(small_model("adam"), small, step=-1)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_another_precision_is_converted(tmp_path: Path, dtype: str) -> None:
+    values: dict[str, Any] = {
+        "W": np.full((784, 10), 0.5, dtype),
+        "b": np.ones(10, dtype),
+    }
+    write(tmp_path / "m", values)
+    model = build_perceptron()
+    load_checkpoint(model, tmp_path / "m")
+    assert model.weights[0].dtype == "float32"
+    assert np.all(model.weights[0].numpy() == 0.5)
