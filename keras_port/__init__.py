@@ -1,10 +1,19 @@
 """Trains, watches, saves and resumes Keras 3 models by the step.
 
-The folders, each with one idea: `datasets` (images as arrays, batches by step),
-`models` (the course's perceptron and CNN), `losses` (its cross entropies),
-`layers`, `training` (one step, decomposed), `callbacks` (what happens between
-steps), `checkpoints` (files), `inspection` (the graph without TensorBoard) and
-`distribution` (many devices).
+Each folder holds one idea:
+
+- `datasets`: images as arrays, and batches by step.
+- `models`: the course's perceptron and CNN.
+- `losses`: the course's cross entropies.
+- `layers`: a dropout that resumes, a check of pixels, a faster dense layer.
+- `optimizers`: TensorFlow 1's Adam.
+- `training`: the training step in its parts, and evaluation.
+- `callbacks`: what happens between steps.
+- `runs`: a training that resumes after a kill.
+- `checkpoints`: files that are whole or not there.
+- `tf1`: TensorFlow 1 checkpoints and graphs.
+- `inspection`: the graph of a model without TensorBoard.
+- `distribution`: several devices and several machines.
 """
 
 from keras_port._environment import check_environment
