@@ -44,6 +44,18 @@ def test_the_table_of_flags_is_that_of_the_script(page: str) -> None:
     }
 
 
+def test_every_reliance_has_a_row_and_every_row_its_test() -> None:
+    page = (checkout.ROOT / "docs" / "design.md").read_text()
+    section = page.partition("\n## What we lean on\n")[2]
+    named = set(re.findall(r"`(test_\w+)`", section))
+    defined = {
+        name
+        for path in checkout.sources("tests/reliances")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
+    }
+    assert named == defined
+
+
 def flags_in(shown: str) -> dict[str, str]:
     """Returns the default of every flag that `--help` shows, "" for none."""
     flags = {}

@@ -1,0 +1,282 @@
+"""What this package leans on in Keras without a promise, on stock Keras alone.
+
+Each test is a row of "What we lean on" in docs/design.md. When Keras changes,
+the test here fails first and says which row.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+
+def small_arrays(count: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Returns inputs and targets."""
+    x = np.random.default_rng(5).normal(size=(count, 4)).astype("float32")
+    return x, x[:, :3]
+
+
+def small_stock_model(**kwargs: Any) -> keras.Model:
+    """Returns a compiled stock model for the small arrays."""
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    model.compile(optimizer="sgd", loss="mse", **kwargs)
+    return model
+
+
+class Recorder(keras.Model):
+    """Runs functions of its own and records what Keras passes to them."""
+
+    def __init__(self, results: list[Any]) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(3)
+        self.results = results
+        self.received: list[Any] = []
+
+    def call(self, inputs: Any) -> Any:
+        return self.dense(inputs)
+
+    def make_train_function(self, force: bool = False) -> None:
+        def train(iterator: Any) -> Any:
+            self.received.append(iterator)
+            result = self.results[len(self.received) - 1]
+            if result is StopIteration:
+                raise StopIteration
+            return result
+
+        self.train_function = train
+
+
+def compiled_recorder(*results: Any) -> Recorder:
+    model = Recorder(list(results))
+    model.compile(optimizer="sgd", loss="mse", steps_per_execution=3)
+    return model
+
+
+def test_fit_calls_train_function_and_logs_what_it_returns() -> None:
+    model = compiled_recorder({"loss": 1.0}, {"loss": 2.0}, StopIteration)
+    seen = []
+    model.fit(
+        *small_arrays(24),
+        batch_size=8,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(
+                on_train_batch_end=lambda _, logs: seen.append(logs["loss"])
+            )
+        ],
+    )
+    assert all(isinstance(one, tf.data.Iterator) for one in model.received)
+    # Three steps are one call.
+    assert seen == [1.0]
+
+
+def test_fit_ends_an_epoch_at_stop_iteration() -> None:
+    model = compiled_recorder({"loss": 1.0}, {"loss": 2.0}, StopIteration)
+    dataset = tf.data.Dataset.from_tensor_slices(small_arrays(24)).batch(8)
+    dataset = dataset.filter(lambda *_: True)  # Of unknown length.
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(dataset, verbose=0, shuffle=False)
+    assert len(model.received) == 3
+
+
+def test_train_on_batch_passes_a_plain_iterator_of_one_batch() -> None:
+    model = compiled_recorder({"loss": 1.0})
+    model.train_on_batch(*small_arrays(8), return_dict=True)
+    (iterator,) = model.received
+    assert not isinstance(iterator, tf.data.Iterator)
+    x, y, *_ = next(iterator)
+    assert (x.shape, y.shape) == ((8, 4), (8, 3))
+
+
+def test_absent_parts_of_a_batch_arrive_as_optionals() -> None:
+    model = compiled_recorder({"loss": 1.0})
+    x, y = small_arrays(8)
+    batches = (batch for batch in [({"a": x, "b": None}, y)])
+    model.fit(batches, steps_per_epoch=1, verbose=0, shuffle=False)
+    batch = model.received[0].element_spec
+    assert isinstance(batch[0]["b"], tf.OptionalSpec)
+
+
+def test_evaluate_calls_test_function_in_the_same_way() -> None:
+    received = []
+
+    class Look(Recorder):
+        def make_test_function(self, force: bool = False) -> None:
+            def test(iterator: Any) -> dict[str, float]:
+                received.append(iterator)
+                return {"loss": 4.0}
+
+            self.test_function = test
+
+    model = Look([])
+    model.compile(optimizer="sgd", loss="mse")
+    model.evaluate(*small_arrays(8), verbose=0)
+    assert isinstance(received[0], tf.data.Iterator)
+
+
+def test_fit_distributes_batches_by_distribute_strategy_alone() -> None:
+    class OneDevice(Recorder):
+        @property
+        def distribute_strategy(self) -> tf.distribute.Strategy:
+            return tf.distribute.get_strategy()
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    iterators = []
+    for cls in (Recorder, OneDevice):
+        with strategy.scope():
+            model = cls([{"loss": 1.0}])
+            model.compile(optimizer="sgd", loss="mse")
+        model.fit(*small_arrays(8), batch_size=8, verbose=0)
+        iterators.append(model.received[0])
+    shared, whole = iterators
+    assert isinstance(shared, tf.distribute.DistributedIterator)
+    assert isinstance(whole, tf.data.Iterator)
+
+
+def test_the_history_is_there_before_callbacks_get_the_model() -> None:
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def set_model(self, model: keras.Model) -> None:
+            super().set_model(model)
+            seen.append(model.history)
+
+    model = small_stock_model()
+    returned = [
+        model.fit(*small_arrays(8), callbacks=[Look()], verbose=0)
+        for _ in range(2)
+    ]
+    assert seen == returned
+    assert seen[0] is not seen[1]
+
+
+def test_metrics_keep_a_total_and_a_count_per_replica() -> None:
+    asked = []
+
+    def record(next_creator: Callable[..., Any], **kwargs: Any) -> Any:
+        asked.append(kwargs.get("synchronization"))
+        return next_creator(**kwargs)
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope(), tf.variable_creator_scope(record):
+        metric = keras.metrics.Mean()
+    assert asked == [tf.VariableSynchronization.ON_READ] * 2
+    metric = keras.metrics.Mean()
+    metric.update_state([1.0, 3.0])
+    assert (float(metric.total), float(metric.count)) == (4.0, 2.0)
+    assert (
+        keras.metrics.SparseCategoricalAccuracy.result
+        is keras.metrics.Mean.result
+    )
+
+
+def test_the_loss_is_the_metric_of_that_name() -> None:
+    model = small_stock_model()
+    tracker = next(one for one in model.metrics if one.name == "loss")
+    assert float(tracker.count) == 0
+    model.train_on_batch(*small_arrays(8))
+    assert float(tracker.count) > 0
+
+
+def test_an_optimizer_updates_raw_variables_one_by_one() -> None:
+    received = []
+
+    class Look(keras.optimizers.SGD):
+        def update_step(
+            self, gradient: Any, variable: Any, learning_rate: Any
+        ) -> None:
+            received.append(variable)
+            super().update_step(gradient, variable, learning_rate)
+
+    model = small_stock_model()
+    model.compile(optimizer=Look(), loss="mse")
+    model.train_on_batch(*small_arrays(8))
+    assert len(received) == len(model.trainable_variables)
+    for variable in received:
+        assert isinstance(variable, tf.Variable)
+        assert variable.handle.dtype == tf.resource
+
+
+def test_slots_are_named_by_the_path_of_their_variable() -> None:
+    model = small_stock_model()
+    adam = keras.optimizers.Adam()
+    adam.build(model.trainable_variables)
+    names = {variable.name for variable in adam.variables}
+    for variable in model.trainable_variables:
+        for slot in ("momentum", "velocity"):
+            assert f"{variable.path.replace('/', '_')}_{slot}" in names
+
+
+def test_automatic_names_are_snake_case_with_a_number() -> None:
+    keras.backend.clear_session()
+    names = [keras.layers.Conv2D(1, 1).name for _ in range(2)]
+    assert names == ["conv2d", "conv2d_1"]
+    assert keras.layers.BatchNormalization().name == "batch_normalization"
+
+
+def test_the_logits_of_a_softmax_are_on_its_output() -> None:
+    logits = tf.constant([[400.0, 0.0]])
+    probabilities = keras.activations.softmax(logits)
+    np.testing.assert_array_equal(probabilities._keras_logits, logits)
+
+
+def test_a_call_set_on_a_layer_replaces_the_one_of_its_class() -> None:
+    layer = keras.layers.Identity()
+    layer.call = lambda inputs: inputs + 1.0
+    assert float(layer(tf.constant(1.0))) == 2.0
+    del layer.call
+    assert float(layer(tf.constant(1.0))) == 1.0
+
+
+def test_safe_mode_shows_in_whether_a_lambda_is_loaded() -> None:
+    config = keras.layers.Lambda(lambda x: x).get_config()
+    with pytest.raises(ValueError, match="safe_mode"):
+        keras.layers.Lambda.from_config(config)
+    loaded = keras.layers.Lambda.from_config(config, safe_mode=False)
+    assert float(loaded(tf.constant(2.0))) == 2.0
+
+
+def test_a_layer_may_be_made_without_its_own_init() -> None:
+    class Fixed(keras.layers.Layer):
+        def __init__(self) -> None:
+            raise AssertionError
+
+    layer = Fixed.__new__(Fixed)
+    keras.layers.Layer.__init__(layer, name="fixed")
+    assert layer.name == "fixed"
+
+
+def test_a_keras_file_is_a_zip_that_may_hold_one_member_more(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "model.keras"
+    model = small_stock_model()
+    model.save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        assert "model.weights.h5" in archive.namelist()
+        archive.writestr("more.json", "{}")
+    loaded = keras.saving.load_model(path)
+    for one, other in zip(
+        model.get_weights(), loaded.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_functional_model_may_be_of_a_class_made_by_type() -> None:
+    class Mine(keras.Model):
+        pass
+
+    # A functional model of keras.Model itself shows the class that Keras uses.
+    point = keras.Input(())
+    functional = type(keras.Model(point, keras.layers.Identity()(point)))
+    made = type("Mine", (Mine, functional), {"__module__": Mine.__module__})
+    inputs = keras.Input((4,))
+    model = made(inputs, keras.layers.Dense(3)(inputs))
+    assert isinstance(model, Mine)
+    assert model(small_arrays(2)[0]).shape == (2, 3)

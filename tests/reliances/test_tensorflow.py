@@ -1,0 +1,83 @@
+"""What this package leans on in TensorFlow without a promise.
+
+Each test is a row of "What we lean on" in docs/design.md. When TensorFlow
+changes, the test here fails first and says which row.
+"""
+
+import threading
+
+import tensorflow as tf
+
+
+def test_a_new_thread_is_outside_of_a_strategy_scope() -> None:
+    seen = []
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        thread = threading.Thread(
+            target=lambda: seen.append(tf.distribute.has_strategy())
+        )
+        thread.start()
+        thread.join()
+        assert tf.distribute.has_strategy()
+    assert seen == [False]
+
+
+def test_a_function_may_be_kept_out_of_the_graph_of_its_caller() -> None:
+    @tf.function(experimental_attributes={"_noinline": True})
+    def inner(x: tf.Tensor) -> tf.Tensor:
+        return x + 1.0
+
+    concrete = inner.get_concrete_function(tf.TensorSpec(()))
+    assert concrete.function_def.attr["_noinline"].b
+
+
+def test_the_kind_of_control_flow_is_one_switch_of_the_process() -> None:
+    v1 = tf.compat.v1
+    assert v1.control_flow_v2_enabled()
+    v1.disable_control_flow_v2()
+    try:
+        with tf.Graph().as_default() as graph:
+            v1.cond(v1.placeholder(tf.bool), lambda: 1.0, lambda: 2.0)
+        assert {"Switch", "Merge"} <= {op.type for op in graph.get_operations()}
+    finally:
+        v1.enable_control_flow_v2()
+
+
+def test_a_custom_gradient_leaves_an_identity_n() -> None:
+    @tf.custom_gradient
+    def triple(x: tf.Tensor) -> tuple[tf.Tensor, object]:
+        return 3.0 * x, lambda dy: 3.0 * dy
+
+    graph = tf.function(triple).get_concrete_function(tf.TensorSpec(())).graph
+    (marker,) = [op for op in graph.get_operations() if op.type == "IdentityN"]
+    kind = marker.get_attr("_gradient_op_type")
+    assert kind.decode().startswith("CustomGradient-")
+
+
+def test_gradients_are_in_a_scope_with_the_name_of_the_operation() -> None:
+    @tf.function
+    def step(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.matmul(x, x, name="product")
+        return tape.gradient(y, x)
+
+    graph = step.get_concrete_function(tf.TensorSpec((2, 2))).graph
+    names = [op.name for op in graph.get_operations()]
+    assert any(name.startswith("gradient_tape/product/") for name in names)
+
+
+def test_an_exported_meta_graph_describes_its_operations() -> None:
+    graph = tf.compat.v1.GraphDef()
+    graph.node.add(name="n", op="Split")
+    made = tf.compat.v1.train.export_meta_graph(
+        graph_def=graph, graph=tf.Graph()
+    )
+    (description,) = made.meta_info_def.stripped_op_list.op
+    assert description.output_arg[0].number_attr == "num_split"
+
+
+def test_the_record_of_a_variable_is_found_by_its_type_name() -> None:
+    pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
+    kind = pool.FindMessageTypeByName("tensorflow.VariableDef")
+    assert {"variable_name", "snapshot_name"} <= set(kind.fields_by_name)
