@@ -1,10 +1,11 @@
-"""Says when the gradient of a dense layer is quicker by its transpose.
+"""Measures when a transposed product is the faster gradient.
 
 The gradient of the inputs of `x @ w` in two ways, in float32, for several sizes
 of batch and of layer, in turn:
 
 - stock: `dy @ transpose(w)`, as TensorFlow computes it;
-- transposed: `transpose(w @ transpose(dy))`, as `layers.TransposedGradientDense` does.
+- transposed: `transpose(w @ transpose(dy))`, as
+  `layers.TransposedGradientDense` does.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ import tensorflow as tf
 
 from benchmarks import report
 from benchmarks.peers.work import timed
-from keras_port.layers import dense
+from keras_port.layers import transposed_gradient_dense
 
 # Examples, inputs, units: those of the course's fc1, and others.
 SIZES = (
@@ -42,8 +43,10 @@ def stock(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
 
 
 def transposed(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
-    """Returns the gradient of the inputs, as `layers.TransposedGradientDense` computes it."""
-    return dense.product_gradients(tf.zeros((len(dy), len(w))), w, dy)[0]
+    """Returns the gradient that `TransposedGradientDense` computes."""
+    return transposed_gradient_dense.product_gradients(
+        tf.zeros((len(dy), len(w))), w, dy
+    )[0]
 
 
 def seconds(

@@ -79,7 +79,7 @@ def measure(work: Work, images: Images, rounds: int) -> report.Table:
     size, passes = fastest(work, images)
     ours = training.Evaluator(
         keras_port_fit.build_model(work), keras_port_fit.image_split(images)
-    )
+    ).evaluate
     stock = keras_fit.compiled(work)
     x, y = keras_fit.floats(images)
 

@@ -12,16 +12,16 @@ import pathlib
 from typing import Any
 
 from absl import flags
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-import numpy as np
-import run_folder
-import run_settings
-import tensorflow as tf
+import cli
 
-from keras_port import checkpoints
-from keras_port import datasets
-from keras_port import tf1
+with cli.quiet_imports():
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_port import checkpoints
+    from keras_port import datasets
+    from keras_port import tf1
 
 v1 = tf.compat.v1
 OLD_FOLDER = "old"
@@ -36,14 +36,16 @@ class Names:
         inputs: The images, rows of 784 pixels from 0 to 1.
         outputs: The probabilities of the classes.
         features: What the new head reads.
-        feeds: The values of other placeholders, in training and otherwise.
+        constants: The values of other placeholders.
     """
 
     inputs: str = "x_"
     outputs: str = "y"
     features: str = "fc1/features"
-    feeds: dict[str, tuple[Any, Any]] = dataclasses.field(
-        default_factory=lambda: {"keep_prob": (0.5, 1.0)}
+    constants: dict[str, tf1.Phase] = dataclasses.field(
+        default_factory=lambda: {
+            "keep_prob": tf1.Phase(training=0.5, inference=1.0)
+        }
     )
 
 
@@ -67,7 +69,7 @@ class Converted:
 def define_flags() -> None:
     """Defines the flags of this script."""
     names = Names()
-    run_settings.define_data_dir()
+    cli.define_data_flag()
     flags.DEFINE_string("workdir", "runs/tf1_graph", "Folder of the files.")
     flags.DEFINE_string(
         "meta",
@@ -117,7 +119,7 @@ def write_old_program(
         for _ in range(steps):
             images, labels = data.next_batch(100)
             session.run(trainer, {x_: images, y_: labels, "keep_prob:0": 0.5})
-        checkpoints.make_writable_folder(folder)
+        checkpoints.make_writable_directory(folder)
         v1.train.Saver().save(session, str(folder / "model.ckpt"))
 
 
@@ -164,9 +166,12 @@ def convert(
         seed: Of the order of the images.
     """
     layer = tf1.GraphLayer(
-        meta, inputs=names.inputs, outputs=names.outputs, feeds=names.feeds
+        meta,
+        inputs=names.inputs,
+        outputs=names.outputs,
+        constants=names.constants,
     )
-    test = splits.test.images.reshape(-1, 784).astype("float32") / 255
+    test = datasets.scale_pixels(splits.test.images.reshape(-1, 784))
     model = with_new_head(meta, names)
     print(tf1.list_graph(meta))
     old_accuracy = float(
@@ -180,7 +185,7 @@ def convert(
         shuffle=False,
         verbose=0,
     )
-    path = workdir / run_folder.MODEL_FILE
+    path = workdir / "model.keras"
     with checkpoints.atomic_file(path) as partial:
         model.save(partial)
     # The file holds a graph, which is code, and we have just made it.
@@ -198,7 +203,7 @@ def with_new_head(meta: pathlib.Path, names: Names) -> keras.Model:
         meta,
         inputs=names.inputs,
         outputs=names.features,
-        feeds=names.feeds,
+        constants=names.constants,
         name="old",
     )
     inputs = keras.Input((784,), name="images")
@@ -230,15 +235,17 @@ def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
     workdir = pathlib.Path(values.workdir)
-    checkpoints.make_writable_folder(workdir)
-    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
+    checkpoints.make_writable_directory(workdir)
+    splits = datasets.load_mnist(cli.data_dir())
     meta = values.meta
     if meta is None:
         folder = workdir / OLD_FOLDER
         write_old_program(folder, splits.train, values.old_steps, values.seed)
         meta = folder / "model.ckpt.meta"
-    feeds = {values.keep_prob: (0.5, 1.0)} if values.keep_prob else {}
-    names = Names(values.inputs, values.outputs, values.features, feeds)
+    constants = {}
+    if values.keep_prob:
+        constants[values.keep_prob] = tf1.Phase(training=0.5, inference=1.0)
+    names = Names(values.inputs, values.outputs, values.features, constants)
     result = convert(
         pathlib.Path(meta),
         splits,

@@ -1,7 +1,7 @@
 """Lesson 2b: the computational graph without TensorBoard.
 
-Lists the operations of the lesson's little graph, evaluates a tensor by its
-name, and lists the variables; then does the same with a model of this package
+Lists the operations of the lesson's small graph, evaluates a tensor by its
+name, and lists the variables. Then does the same with a model of this package
 or one from a file, evaluates one of its tensors on a test image, and writes
 the graph as text and as a page for the browser.
 """
@@ -10,16 +10,17 @@ from collections.abc import Callable
 import pathlib
 
 from absl import flags
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-import numpy as np
-import run_settings
-import tensorflow as tf
+import cli
 
-from keras_port import checkpoints
-from keras_port import datasets
-from keras_port import inspection
-from keras_port import models
+with cli.quiet_imports():
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_port import checkpoints
+    from keras_port import datasets
+    from keras_port import inspection
+    from keras_port import models
 
 BUILDERS: dict[str, Callable[[], keras.Model]] = {
     "cnn": models.build_cnn,
@@ -29,7 +30,7 @@ BUILDERS: dict[str, Callable[[], keras.Model]] = {
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    run_settings.define_data_dir()
+    cli.define_data_flag()
     flags.DEFINE_string(
         "model", "cnn", '"cnn", "perceptron", or a .keras file of a run.'
     )
@@ -101,7 +102,7 @@ def inspect_model(
     graph = inspection.graph(model, training=training)
     tensor = tensor or graph.operations[-1].outputs[0]
     shown = graph.tensor(tensor)
-    checkpoints.make_writable_folder(workdir)
+    checkpoints.make_writable_directory(workdir)
     (workdir / "graph.txt").write_text(graph.to_text(), "utf-8")
     graph.to_html(workdir / "graph.html")
     for variable in graph.variables:
@@ -121,7 +122,7 @@ def load(name: str) -> keras.Model:
     """Returns a new model by its name, or one from a file."""
     if name in BUILDERS:
         return BUILDERS[name]()
-    # Says in one line what is wrong with a file that is not there or broken.
+    # Says in one line what is wrong with a file that is missing or broken.
     checkpoints.read_record(name)
     return keras.saving.load_model(name)
 
@@ -131,7 +132,7 @@ def main() -> None:
     values = flags.FLAGS
     print(describe(little_graph(), ["x3:0", "x4:0"]))
     model = load(values.model)
-    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
+    splits = datasets.load_mnist(cli.data_dir())
     workdir = pathlib.Path(values.workdir)
     inspect_model(
         model,

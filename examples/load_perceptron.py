@@ -1,23 +1,62 @@
 """Lesson 1c: evaluates a new perceptron, loads the trained one, evaluates it.
 
-A new process needs nothing but the file: the layers, the weights and the loss
-are in it.
+A new process needs only the file: the layers, the weights and the loss are in
+it.
 """
 
 import pathlib
 
 from absl import flags
-import best_model
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import run_settings
-import train_perceptron
+import cli
 
-from keras_port import datasets
+with cli.quiet_imports():
+    import keras
+
+    from keras_port import checkpoints
+    from keras_port import datasets
+    from keras_port import models
+    from keras_port import training
+
+
+def evaluate_untrained(data_dir: pathlib.Path | None = None) -> float:
+    """Returns the test accuracy of a perceptron with its initial weights."""
+    model = models.build_perceptron()
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    mnist = datasets.load_mnist(data_dir)
+    accuracy = training.Evaluator(model, mnist.test).evaluate()["accuracy"]
+    print(f"Before loading: test accuracy {accuracy:.4f}.")
+    return accuracy
+
+
+def load_and_evaluate(
+    workdir: pathlib.Path, data_dir: pathlib.Path | None = None
+) -> tuple[float, float]:
+    """Returns the validation and test accuracy of the best model of a run.
+
+    Args:
+        workdir: Folder of the run.
+        data_dir: Folder of the data, `None` for the MNIST in the package.
+    """
+    path = workdir / "model.keras"
+    # Says in one line what is wrong with a file that is missing or broken.
+    record = checkpoints.read_record(path)
+    mnist = datasets.load_mnist(data_dir)
+    model = keras.saving.load_model(path)
+    validation = training.Evaluator(model, mnist.validation).evaluate()[
+        "accuracy"
+    ]
+    test = training.Evaluator(model, mnist.test).evaluate()["accuracy"]
+    when = f", of step {record.step:,}" if record else ""
+    print(
+        f"{path}{when}: validation accuracy {validation:.4f}, "
+        f"test accuracy {test:.4f}."
+    )
+    return validation, test
 
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    run_settings.define_data_dir()
+    cli.define_data_flag()
     flags.DEFINE_string(
         "workdir",
         "runs/perceptron",
@@ -27,12 +66,8 @@ def define_flags() -> None:
 
 def main() -> None:
     """Runs the script with the values of the flags."""
-    workdir = pathlib.Path(flags.FLAGS.workdir)
-    data_dir = run_settings.data_dir_from_flags()
-    untrained = train_perceptron.build_model(learning_rate=0.01)
-    before = best_model.accuracy(untrained, datasets.load_mnist(data_dir).test)
-    print(f"Before loading: test accuracy {before:.4f}.")
-    best_model.load_and_evaluate(workdir, data_dir)
+    evaluate_untrained(cli.data_dir())
+    load_and_evaluate(pathlib.Path(flags.FLAGS.workdir), cli.data_dir())
 
 
 if __name__ == "__main__":

@@ -2,32 +2,40 @@
 
 Prints the pairs of gradient and variable of one batch, then trains the
 perceptron in these two named steps, without `fit`, and shows the test accuracy
-each --eval_freq steps.
+every --eval_freq steps.
 """
 
+from typing import Any
+
 from absl import flags
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-import numpy as np
-import run_settings
-import tensorflow as tf
-import train_perceptron
+import cli
 
-from keras_port import datasets
-from keras_port import models
-from keras_port import training
+with cli.quiet_imports():
+    import keras
+    import numpy as np
+    import tensorflow as tf
 
-
-def define_flags() -> None:
-    """Defines the flags of this script."""
-    run_settings.define_data_dir()
-    run_settings.define_steps(max_steps=1000, eval_freq=50, learning_rate=0.01)
+    from keras_port import datasets
+    from keras_port import losses
+    from keras_port import models
+    from keras_port import training
 
 
-def describe(pairs: list[training.gradient_result.Pair]) -> str:
+def build_model(learning_rate: float) -> models.ImageModel:
+    """Returns the perceptron of lesson 1, compiled as the course trains it."""
+    model = models.build_perceptron()
+    model.compile(
+        optimizer=keras.optimizers.SGD(learning_rate),
+        loss=losses.CourseCrossEntropy("mean_over_elements"),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def describe(grads_and_vars: list[tuple[Any, Any]]) -> str:
     """Returns the pairs as lesson 1b shows them, and how large they are."""
     lines = []
-    for gradient, variable in pairs:
+    for gradient, variable in grads_and_vars:
         values = np.asarray(gradient)
         lines.append(
             f"({variable.path}, shape {tuple(variable.shape)}): gradient from "
@@ -60,7 +68,7 @@ def train_in_two_steps(
     for number, (x, y) in enumerate(batches.take(max_steps), start=1):
         loss = step(x, y)
         if number % eval_freq == 0 or number == max_steps:
-            accuracy = evaluation()["accuracy"]
+            accuracy = evaluation.evaluate()["accuracy"]
             accuracies.append((number, accuracy))
             print(
                 f"step {number:,}  loss {float(loss):.6f}  "
@@ -69,23 +77,21 @@ def train_in_two_steps(
     return accuracies
 
 
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    cli.define_training_flags(max_steps=1000, eval_freq=50, learning_rate=0.01)
+
+
 def main() -> None:
     """Runs the script with the values of the flags."""
-    values = flags.FLAGS
-    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
-    keras.utils.set_random_seed(values.seed)
-    model = train_perceptron.build_model(values.learning_rate)
-    x, y = splits.train.next_batch(5)
+    mnist = datasets.load_mnist(cli.data_dir())
+    options = cli.training_arguments()
+    keras.utils.set_random_seed(flags.FLAGS.seed)
+    model = build_model(options.pop("learning_rate"))
+    x, y = mnist.train.next_batch(5)
     result = model.compute_gradients(x, y)
     print(f"loss {float(result.loss):.8f}\n{describe(result.grads_and_vars)}")
-    accuracies = train_in_two_steps(
-        model,
-        splits,
-        batch_size=values.batch_size,
-        max_steps=values.max_steps,
-        eval_freq=values.eval_freq,
-        seed=values.seed,
-    )
+    accuracies = train_in_two_steps(model, mnist, **options)
     step, accuracy = accuracies[-1]
     print(f"Test accuracy {accuracy:.4f} after {step:,} steps.")
 

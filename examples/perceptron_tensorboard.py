@@ -1,38 +1,35 @@
-"""Lesson 2: trains the perceptron under TensorBoard's eyes.
+"""Lesson 2: trains the perceptron and shows it in TensorBoard.
 
-Writes the cross entropy of each step, the accuracy on the test images each
+Writes the cross entropy of every step, the accuracy on the test images every
 --eval_freq steps (the curve that the course's own code left empty), histograms
-of the weights and biases, and the graph of the training step. Prints the line
-that opens them.
+of the weights and biases, and the graph of the training step. Prints the
+command that opens them.
 """
 
 import pathlib
 
 from absl import flags
-import best_model
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-import run_settings
-import train_perceptron
+import cli
 
-from keras_port import callbacks
-from keras_port import datasets
-from keras_port import models
+with cli.quiet_imports():
+    import keras
+
+    from keras_port import callbacks
+    from keras_port import datasets
+    from keras_port import losses
+    from keras_port import models
+    from keras_port import training
 
 
-def define_flags() -> None:
-    """Defines the flags of this script."""
-    run_settings.define_data_dir()
-    run_settings.define_steps(max_steps=1000, eval_freq=5, learning_rate=0.01)
-    flags.DEFINE_string(
-        "workdir", "runs/perceptron_tensorboard", "Folder of the curves."
+def build_model(learning_rate: float) -> models.ImageModel:
+    """Returns the perceptron of lesson 1, compiled as the course trains it."""
+    model = models.build_perceptron()
+    model.compile(
+        optimizer=keras.optimizers.SGD(learning_rate),
+        loss=losses.CourseCrossEntropy("mean_over_elements"),
+        metrics=["accuracy"],
     )
-    flags.DEFINE_integer(
-        "histogram_freq", 10, "Steps between histograms.", lower_bound=1
-    )
-    flags.DEFINE_bool(
-        "overwrite", False, "Whether to replace the curves of another run."
-    )
+    return model
 
 
 def train_with_curves(
@@ -77,25 +74,37 @@ def train_with_curves(
         ],
         verbose=0,
     )
-    return best_model.accuracy(model, splits.test)
+    return training.Evaluator(model, splits.test).evaluate()["accuracy"]
+
+
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    cli.define_training_flags(max_steps=1000, eval_freq=5, learning_rate=0.01)
+    flags.DEFINE_string(
+        "workdir", "runs/perceptron_tensorboard", "Folder of the curves."
+    )
+    flags.DEFINE_integer(
+        "histogram_freq", 10, "Steps between histograms.", lower_bound=1
+    )
+    flags.DEFINE_bool(
+        "overwrite", False, "Whether to replace the curves of another run."
+    )
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
-    splits = datasets.load_mnist(run_settings.data_dir_from_flags())
+    mnist = datasets.load_mnist(cli.data_dir())
+    options = cli.training_arguments()
     keras.utils.set_random_seed(values.seed)
     log_dir = pathlib.Path(values.workdir)
     accuracy = train_with_curves(
-        train_perceptron.build_model(values.learning_rate),
-        splits,
+        build_model(options.pop("learning_rate")),
+        mnist,
         log_dir,
-        batch_size=values.batch_size,
-        max_steps=values.max_steps,
-        eval_freq=values.eval_freq,
         histogram_freq=values.histogram_freq,
-        seed=values.seed,
         overwrite=values.overwrite,
+        **options,
     )
     print(
         f"Test accuracy {accuracy:.4f} after {values.max_steps:,} steps. "

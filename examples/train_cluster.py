@@ -1,12 +1,12 @@
-"""Trains on several machines, here played by processes of this one.
+"""Trains on several machines, simulated by processes of this one.
 
-Started by itself it is the launcher: it starts --workers processes of this
-script as a cluster, each of which computes a part of every batch. When one is
-lost the others end, too, and the launcher starts all again, which go on where
-the newest snapshot was. --lose_at kills one on purpose, to show that.
+Started without TF_CONFIG it is the launcher: it starts --workers processes of
+this script as a cluster. Every one of them computes a part of every batch. When
+a worker is lost, the others end as well, and the launcher restarts all of them;
+they continue from the newest snapshot. --lose_at kills one on purpose.
 
 On real machines start the script on each, with the environment variable
-TF_CONFIG, and --workdir on a disk that all of them see.
+TF_CONFIG, and --workdir on a disk that all of them share.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import contextlib
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -23,17 +24,19 @@ import sys
 from typing import Any
 
 from absl import flags
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-import run_folder
-import run_settings
-import step_training
+import cli
 
-from keras_port import distribution
-from keras_port import losses
-from keras_port import models
-from keras_port import optimizers
-from keras_port import training
+with cli.quiet_imports():
+    import keras
+
+    from keras_port import callbacks
+    from keras_port import datasets
+    from keras_port import distribution
+    from keras_port import losses
+    from keras_port import models
+    from keras_port import optimizers
+    from keras_port import runs
+    from keras_port import training
 
 NETWORKS = {
     "perceptron": models.build_perceptron,
@@ -46,7 +49,7 @@ STEP = re.compile(r"step ([\d,]+)/")
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    run_settings.define_settings(
+    cli.define_run_flags(
         workdir="runs/cluster",
         max_steps=1000,
         eval_freq=100,
@@ -62,49 +65,108 @@ def define_flags() -> None:
         lower_bound=0,
     )
     flags.DEFINE_integer(
-        "restarts", 3, "Times to start all again.", lower_bound=0
+        "restarts", 3, "Times to restart all workers.", lower_bound=0
     )
 
 
-def train_as_worker(settings: run_settings.Settings, network: str) -> None:
-    """Trains as the worker that `TF_CONFIG` names; the first one prints."""
+def train_as_worker(
+    workdir: pathlib.Path,
+    *,
+    network: str,
+    data_dir: pathlib.Path | None = None,
+    batch_size: int = 100,
+    max_steps: int = 1000,
+    eval_freq: int = 100,
+    patience: int = 20,
+    learning_rate: float = 1e-4,
+    seed: int = 1,
+    save_freq: int = cli.SAVE_FREQ,
+    mmap: bool = False,
+) -> None:
+    """Trains as the worker that `TF_CONFIG` names; the chief prints."""
     strategy = distribution.multi_worker_strategy()
-    splits = run_settings.load_splits(settings)
-    finished = run_folder.finished_results(
-        settings, script="train_cluster", network=network
+    mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    run = runs.Run(
+        workdir,
+        settings={
+            "data_dir": data_dir,
+            "batch_size": batch_size,
+            "eval_freq": eval_freq,
+            "patience": patience,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "script": "train_cluster",
+            "network": network,
+        },
+        max_steps=max_steps,
+        save_freq=save_freq,
     )
-    if finished is not None:
-        print(f"{settings.workdir} is finished; there is nothing left to do.")
+    if run.results is not None:
+        cli.announce_finished(run)
         return
-    keras.utils.set_random_seed(settings.seed)
+
+    keras.utils.set_random_seed(seed)
     with strategy.scope():
         model: Any = NETWORKS[network]()
         model.compile(
-            optimizer=optimizers.Adam(settings.learning_rate),
+            optimizer=optimizers.Adam(learning_rate),
             loss=losses.CourseCrossEntropy("sum"),
             metrics=["accuracy"],
         )
-    results = step_training.train_by_step(model, splits, settings)
+
     if training.is_chief(model):
-        print(run_folder.summary(results))
+        cli.announce(run)
+    run.fit(
+        model,
+        lambda start_batch: datasets.shuffled_batches(
+            mnist.train, batch_size, seed=seed, start_batch=start_batch
+        ),
+        callbacks=[
+            callbacks.StepEvaluation(mnist.validation, eval_freq=eval_freq),
+            callbacks.StepEarlyStopping(patience=patience),
+            callbacks.StepCheckpoint(run.model_path),
+            callbacks.StepProgress(batch_size=batch_size, patience=patience),
+            callbacks.TensorBoard(
+                run.log_dir,
+                update_freq=10,
+                histogram_freq=500,
+                data=mnist.validation[:200],
+                hparams={
+                    "batch_size": batch_size,
+                    "learning_rate": learning_rate,
+                    "seed": seed,
+                    "dataset": cli.dataset_name(data_dir),
+                },
+                overwrite=True,
+            ),
+        ],
+    )
+    results = run.finish(
+        model,
+        validation=mnist.validation,
+        test=mnist.test,
+        dataset=cli.dataset_name(data_dir),
+    )
+    if training.is_chief(model):
+        print(cli.summarize(results))
 
 
 def launch(
     command: Sequence[str], *, workers: int, restarts: int, lose_at: int = 0
 ) -> int:
-    """Starts a cluster, and all of it again whenever a worker is lost.
+    """Starts a cluster, and restarts all of it whenever a worker is lost.
 
     Args:
-        command: What each worker runs.
+        command: Command that every worker runs.
         workers: Number of workers.
-        restarts: Times to start all again.
+        restarts: Times to restart all workers.
         lose_at: Step at which the last worker is killed, once; 0 for never.
 
     Returns:
-        How often a worker was lost.
+        Number of times a worker was lost.
 
     Raises:
-        ValueError: If the cluster has been started as often as it may be.
+        ValueError: If the cluster was lost more than `restarts` times.
     """
     for losses_so_far in range(restarts + 1):
         codes = run_once(command, workers, 0 if losses_so_far else lose_at)
@@ -112,7 +174,7 @@ def launch(
             return losses_so_far
         print(f"The workers ended with {codes}.", flush=True)
         if losses_so_far < restarts:
-            print("All are started again.", flush=True)
+            print("All workers are restarted.", flush=True)
     raise ValueError(
         f"A worker was lost in each of {restarts + 1} starts. Its messages "
         "are above."
@@ -120,34 +182,34 @@ def launch(
 
 
 def run_once(command: Sequence[str], workers: int, lose_at: int) -> list[int]:
-    """Starts a cluster, and returns how each worker has ended."""
-    addresses = free_addresses(workers)
+    """Starts a cluster, and returns the exit codes of the workers."""
+    addresses = find_free_addresses(workers)
     with contextlib.ExitStack() as stack:
         processes = []
         for index in range(workers):
             process = stack.enter_context(
                 subprocess.Popen(
                     command,
-                    env=environment(addresses, index),
-                    # The first one alone has something to say.
+                    env=make_environment(addresses, index),
+                    # Only the first one prints.
                     stdout=subprocess.DEVNULL if index else subprocess.PIPE,
                     text=True,
                 )
             )
-            # Comes before the end of the block above, which waits.
+            # Runs before the end of the block above, which waits.
             stack.callback(process.kill)
             processes.append(process)
-        with ends_in_order(processes[0]):
-            pass_on(processes, lose_at)
+        with forward_signals(processes[0]):
+            print_output(processes, lose_at)
             return wait(processes)
 
 
 @contextlib.contextmanager
-def ends_in_order(worker: subprocess.Popen[str]) -> Iterator[None]:
-    """Lets the workers save and end when the launcher is asked to.
+def forward_signals(worker: subprocess.Popen[str]) -> Iterator[None]:
+    """Lets the workers save and end when the launcher gets a signal.
 
-    Ctrl-C reaches them by itself; another signal is passed on to one of them,
-    which ends all.
+    Ctrl-C reaches them by itself; SIGTERM is forwarded to one of them, which
+    stops all.
     """
     handlers = {
         signal.SIGINT: lambda *_: None,
@@ -161,8 +223,10 @@ def ends_in_order(worker: subprocess.Popen[str]) -> Iterator[None]:
             signal.signal(key, handler)
 
 
-def pass_on(processes: Sequence[subprocess.Popen[str]], lose_at: int) -> None:
-    """Prints what the first worker says, and kills the last when it is time."""
+def print_output(
+    processes: Sequence[subprocess.Popen[str]], lose_at: int
+) -> None:
+    """Prints the first worker's output; kills the last one at `lose_at`."""
     first, last = processes[0], processes[-1]
     assert first.stdout is not None
     for line in first.stdout:
@@ -176,7 +240,7 @@ def pass_on(processes: Sequence[subprocess.Popen[str]], lose_at: int) -> None:
 
 
 def wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
-    """Returns how each worker has ended; ends those that do not notice."""
+    """Returns the workers' exit codes; kills those that do not end."""
     codes = []
     for process in processes:
         try:
@@ -187,7 +251,7 @@ def wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
     return codes
 
 
-def environment(addresses: Sequence[str], index: int) -> Mapping[str, str]:
+def make_environment(addresses: Sequence[str], index: int) -> Mapping[str, str]:
     """Returns the environment of one worker."""
     config = {
         "cluster": {"worker": list(addresses)},
@@ -196,8 +260,8 @@ def environment(addresses: Sequence[str], index: int) -> Mapping[str, str]:
     return {**os.environ, "TF_CONFIG": json.dumps(config)}
 
 
-def free_addresses(count: int) -> list[str]:
-    """Returns addresses of this machine that nobody listens to."""
+def find_free_addresses(count: int) -> list[str]:
+    """Returns addresses of this machine that are not in use."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -210,7 +274,7 @@ def main() -> None:
     values = flags.FLAGS
     if "TF_CONFIG" in os.environ:
         try:
-            train_as_worker(run_settings.settings_from_flags(), values.network)
+            train_as_worker(**cli.run_arguments(), network=values.network)
         except RuntimeError as error:
             # Another worker was lost, as the message says.
             cli.fail(str(error), code=1)

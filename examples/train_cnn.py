@@ -1,55 +1,140 @@
-"""Lesson 3: trains the convolutional network to its early stop.
+"""Lesson 3: trains the convolutional network until it stops improving.
 
-The network is validated each --eval_freq steps. Each better model is saved,
---patience validations in a row without a better one end the training, and the
-best weights are evaluated on the test images. Ctrl-C ends in order; the same
-command goes on later.
+The network is validated every --eval_freq steps, and saved if it is the best so
+far. --patience validations in a row without improvement end the training, and
+the best weights are evaluated on the test images. Ctrl-C ends in order; the
+same command resumes.
 
---recipe=fast trains the same network in 550 steps. Each looks at 300 images,
-moved by up to two pixels, and trains on 64 of them, those with a high loss more
-likely, the first 150 steps on any 64; one cycle of the learning rate; bfloat16
-where the machine has it.
+--recipe=fast trains the same network in 550 steps, as train_cnn_fast.py shows.
 """
 
 import contextlib
-from typing import Any
+import pathlib
 
 from absl import flags
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-from recipes import RECIPES
-from recipes import Recipe
-from recipes import has_bfloat16
-import run_folder
-import run_settings
-import step_training
+import cli
+import train_cnn_fast
 
-from keras_port import distribution
-from keras_port import losses
-from keras_port import models
-from keras_port import optimizers
+with cli.quiet_imports():
+    import keras
 
-PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+    from keras_port import callbacks
+    from keras_port import datasets
+    from keras_port import distribution
+    from keras_port import losses
+    from keras_port import models
+    from keras_port import optimizers
+    from keras_port import runs
+
+
+def train_cnn(
+    workdir: pathlib.Path,
+    *,
+    data_dir: pathlib.Path | None = None,
+    batch_size: int = 100,
+    max_steps: int = 20_000,
+    eval_freq: int = 100,
+    patience: int = 20,
+    learning_rate: float = 1e-4,
+    seed: int = 1,
+    save_freq: int = cli.SAVE_FREQ,
+    mmap: bool = False,
+    precision: str | None = None,
+    num_devices: int = 1,
+) -> runs.Results:
+    """Trains the network, or resumes its training, and returns the results."""
+    # First, since several devices on a CPU divide it before TensorFlow uses
+    # it. A run may continue with another number of devices.
+    devices = (
+        distribution.mirrored_strategy(num_devices).scope()
+        if num_devices > 1
+        else contextlib.nullcontext()
+    )
+    mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    precision = precision or "float32"
+    run = runs.Run(
+        workdir,
+        settings={
+            "data_dir": data_dir,
+            "batch_size": batch_size,
+            "eval_freq": eval_freq,
+            "patience": patience,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "script": "train_cnn",
+            "recipe": "course",
+            "precision": precision,
+        },
+        max_steps=max_steps,
+        save_freq=save_freq,
+    )
+    if run.results is not None:
+        cli.announce_finished(run)
+        return run.results
+
+    keras.utils.set_random_seed(seed)
+    cli.set_precision(precision)
+    with devices:
+        model = models.build_cnn()
+        model.compile(
+            optimizer=optimizers.Adam(learning_rate),
+            loss=losses.CourseCrossEntropy("sum"),
+            metrics=["accuracy"],
+        )
+
+    cli.announce(run)
+    run.fit(
+        model,
+        lambda start_batch: datasets.shuffled_batches(
+            mnist.train, batch_size, seed=seed, start_batch=start_batch
+        ),
+        callbacks=[
+            callbacks.StepEvaluation(mnist.validation, eval_freq=eval_freq),
+            callbacks.StepEarlyStopping(patience=patience),
+            callbacks.StepCheckpoint(run.model_path),
+            callbacks.StepProgress(batch_size=batch_size, patience=patience),
+            callbacks.TensorBoard(
+                run.log_dir,
+                update_freq=10,
+                histogram_freq=500,
+                data=mnist.validation[:200],
+                hparams={
+                    "batch_size": batch_size,
+                    "learning_rate": learning_rate,
+                    "seed": seed,
+                    "dataset": cli.dataset_name(data_dir),
+                },
+                # The folder belongs to this run, as run.json says.
+                overwrite=True,
+            ),
+        ],
+    )
+    # The model has the best weights now.
+    return run.finish(
+        model,
+        validation=mnist.validation,
+        test=mnist.test,
+        dataset=cli.dataset_name(data_dir),
+    )
 
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    course = RECIPES["course"]
-    run_settings.define_settings(
+    cli.define_run_flags(
         workdir="runs/cnn",
-        max_steps=course.max_steps,
-        eval_freq=course.eval_freq or course.max_steps,
-        learning_rate=course.learning_rate,
+        max_steps=20_000,
+        eval_freq=100,
+        learning_rate=1e-4,
     )
-    fast = RECIPES["fast"]
+    fast = train_cnn_fast.DEFAULTS
     flags.DEFINE_enum(
         "recipe",
         "course",
-        list(RECIPES),
+        ["course", "fast"],
         "How to train. `fast` has other defaults: "
-        f"--max_steps={fast.max_steps} --batch_size={fast.batch_size} "
-        f"--learning_rate={fast.learning_rate}, the peak of one cycle over all "
-        "steps, and one validation, at their end.",
+        f"--max_steps={fast['max_steps']} --batch_size={fast['batch_size']} "
+        f"--learning_rate={fast['learning_rate']}, the peak of one cycle over "
+        "all steps, and one validation, at their end.",
     )
     flags.DEFINE_integer(
         "num_devices",
@@ -61,94 +146,26 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "precision",
         None,
-        list(PRECISIONS),
-        "Of the computation; the weights are float32 always. Without it "
+        list(cli.PRECISIONS),
+        "Of the computation; the weights are always float32. Without it "
         "float32, and with --recipe=fast bfloat16 where the machine has it.",
-    )
-
-
-def build_model(
-    learning_rate: float,
-    *,
-    recipe: Recipe = RECIPES["course"],
-    steps: int | None = None,
-) -> models.ImageModel:
-    """Returns the course's network, compiled as a recipe trains it.
-
-    Args:
-        learning_rate: Of the optimizer, or the peak of its cycle.
-        recipe: How it trains. Defaults to the course's way.
-        steps: Length of the cycle of a recipe that has one. Defaults to that
-            of the recipe.
-    """
-    rate: Any = learning_rate
-    if recipe.one_cycle:
-        rate = optimizers.OneCycle(learning_rate, steps or recipe.max_steps)
-    model = models.build_cnn(
-        dropout_rate=recipe.dropout_rate,
-        kernel_initializer=recipe.kernel_initializer,
-    )
-    model.compile(
-        optimizer=optimizers.Adam(rate),
-        loss=losses.CourseCrossEntropy("sum"),
-        metrics=["accuracy"],
-        hard_examples=recipe.hard_examples,
-        hard_examples_warmup=recipe.hard_examples_warmup,
-    )
-    return model
-
-
-def train_cnn(
-    settings: run_settings.Settings,
-    *,
-    recipe: str = "course",
-    precision: str | None = None,
-    num_devices: int = 1,
-) -> run_folder.Results:
-    """Trains the network, or goes on with it, or tells what it has given."""
-    scope: Any = contextlib.nullcontext()
-    if num_devices > 1:
-        # First, since the CPU is divided before TensorFlow uses it. The number
-        # is no part of the run: it may go on with another one.
-        scope = distribution.mirrored_strategy(num_devices).scope()
-    splits = run_settings.load_splits(settings)
-    how = RECIPES[recipe]
-    precision = precision or how.precision()
-    more: dict[str, Any] = {"recipe": recipe, "precision": precision}
-    if how.one_cycle:
-        # A longer cycle has another rate at each step: it is another run.
-        more["cycle_steps"] = settings.max_steps
-    finished = run_folder.finished_results(settings, script="train_cnn", **more)
-    if finished is not None:
-        print(f"{settings.workdir} is finished; there is nothing left to do.")
-        return finished
-    if precision == "bfloat16" and not has_bfloat16():
-        print(
-            "This machine has no instructions for bfloat16 and computes it "
-            "slowly; --precision=float32 will be faster."
-        )
-    keras.utils.set_random_seed(settings.seed)
-    keras.config.set_dtype_policy(PRECISIONS[precision])
-    with scope:
-        model = build_model(
-            settings.learning_rate, recipe=how, steps=settings.max_steps
-        )
-    return step_training.train_by_step(
-        model, splits, settings, max_shift=how.max_shift
     )
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
-    RECIPES[flags.FLAGS.recipe].set_defaults()
-    settings = run_settings.settings_from_flags()
-    results = train_cnn(
-        settings,
-        recipe=flags.FLAGS.recipe,
+    train = train_cnn
+    if flags.FLAGS.recipe == "fast":
+        train = train_cnn_fast.train_cnn_fast
+        cli.set_flag_defaults(train_cnn_fast.DEFAULTS)
+        # One validation, where the learning rate has fallen to 0.
+        cli.set_flag_defaults({"eval_freq": flags.FLAGS.max_steps})
+    results = train(
+        **cli.run_arguments(),
         precision=flags.FLAGS.precision,
         num_devices=flags.FLAGS.num_devices,
     )
-    print(run_folder.summary(results))
+    print(cli.summarize(results))
 
 
 if __name__ == "__main__":

@@ -1,50 +1,114 @@
 """Lesson 4: trains the convolutional network on several devices.
 
-Each device computes a slice of the batch, --batch_size examples. With
---scheme=towers, as in the course, the weights lie on the CPU, which averages
-the gradients and applies them. With --scheme=mirrored each device has a copy of
-the weights. Without a GPU the CPU stands for --num_devices devices, which shows
-how it works and gains no speed.
+Every device computes a slice of the batch, --batch_size examples. With
+--scheme=towers, as in the course, the weights are on the CPU, which averages
+the gradients and applies them. With --scheme=mirrored every device has a copy
+of the weights. Without a GPU the CPU acts as --num_devices devices, which
+shows how it works but is not faster.
 """
 
+import pathlib
 from typing import Any
 
 from absl import flags
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-import run_folder
-import run_settings
-import step_training
+import cli
 
-from keras_port import distribution
-from keras_port import losses
-from keras_port import models
-from keras_port import optimizers
+with cli.quiet_imports():
+    import keras
+
+    from keras_port import callbacks
+    from keras_port import datasets
+    from keras_port import distribution
+    from keras_port import losses
+    from keras_port import models
+    from keras_port import optimizers
+    from keras_port import runs
 
 SCHEMES = ("towers", "mirrored")
 EVAL_FREQ = 100
 MAX_STEPS = 3000
 
 
-def define_flags() -> None:
-    """Defines the flags of this script."""
-    run_settings.define_settings(
-        workdir="runs/multi_gpu",
-        max_steps=MAX_STEPS,
-        eval_freq=EVAL_FREQ,
-        learning_rate=1e-4,
-        # The course's lesson has no early stopping.
-        patience=MAX_STEPS // EVAL_FREQ + 1,
-        batch_size_help="Examples per step and device.",
+def train_multi_gpu(
+    workdir: pathlib.Path,
+    *,
+    num_devices: int,
+    scheme: str = "towers",
+    data_dir: pathlib.Path | None = None,
+    batch_size: int = 200,
+    max_steps: int = MAX_STEPS,
+    eval_freq: int = EVAL_FREQ,
+    patience: int = MAX_STEPS // EVAL_FREQ + 1,
+    learning_rate: float = 1e-4,
+    seed: int = 1,
+    save_freq: int = cli.SAVE_FREQ,
+    mmap: bool = False,
+) -> runs.Results:
+    """Trains the network, or resumes its training, and returns the results.
+
+    `batch_size` is that of all devices together.
+    """
+    # First, because a CPU must be split before TensorFlow uses it.
+    distribution.mirrored_strategy(num_devices)
+    mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    run = runs.Run(
+        workdir,
+        settings={
+            "data_dir": data_dir,
+            "batch_size": batch_size,
+            "eval_freq": eval_freq,
+            "patience": patience,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "script": "train_multi_gpu",
+            "scheme": scheme,
+        },
+        max_steps=max_steps,
+        save_freq=save_freq,
     )
-    flags.DEFINE_integer(
-        "num_devices", 2, "Devices that share each batch.", lower_bound=1
+    if run.results is not None:
+        cli.announce_finished(run)
+        return run.results
+
+    keras.utils.set_random_seed(seed)
+    model = build_model(scheme, num_devices, learning_rate)
+
+    cli.announce(run)
+    run.fit(
+        model,
+        lambda start_batch: datasets.shuffled_batches(
+            mnist.train, batch_size, seed=seed, start_batch=start_batch
+        ),
+        callbacks=[
+            callbacks.StepEvaluation(mnist.validation, eval_freq=eval_freq),
+            callbacks.StepEarlyStopping(patience=patience),
+            callbacks.StepCheckpoint(run.model_path),
+            callbacks.StepProgress(batch_size=batch_size, patience=patience),
+            callbacks.TensorBoard(
+                run.log_dir,
+                update_freq=10,
+                histogram_freq=500,
+                data=mnist.validation[:200],
+                hparams={
+                    "batch_size": batch_size,
+                    "learning_rate": learning_rate,
+                    "seed": seed,
+                    "dataset": cli.dataset_name(data_dir),
+                },
+                overwrite=True,
+            ),
+        ],
     )
-    flags.DEFINE_enum("scheme", "towers", SCHEMES, "Where the weights lie.")
+    return run.finish(
+        model,
+        validation=mnist.validation,
+        test=mnist.test,
+        dataset=cli.dataset_name(data_dir),
+    )
 
 
 def compile_model(model: Any, learning_rate: float) -> None:
-    """Compiles the network as lesson 4 trains it: by the mean loss."""
+    """Compiles the network like lesson 4, with the mean loss."""
     model.compile(
         optimizer=optimizers.Adam(learning_rate),
         loss=losses.CourseCrossEntropy("mean_over_elements"),
@@ -66,40 +130,34 @@ def build_model(scheme: str, num_devices: int, learning_rate: float) -> Any:
     return model
 
 
-def train_multi_gpu(
-    settings: run_settings.Settings, *, num_devices: int, scheme: str = "towers"
-) -> run_folder.Results:
-    """Trains the network, or goes on with it, or tells what it has given.
-
-    Args:
-        settings: Of the run; its `batch_size` is that of all devices together.
-        num_devices: Devices that share each batch.
-        scheme: "towers" or "mirrored".
-    """
-    # First, since the CPU is divided before TensorFlow uses it.
-    distribution.mirrored_strategy(num_devices)
-    splits = run_settings.load_splits(settings)
-    finished = run_folder.finished_results(
-        settings, script="train_multi_gpu", scheme=scheme
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    cli.define_run_flags(
+        workdir="runs/multi_gpu",
+        max_steps=MAX_STEPS,
+        eval_freq=EVAL_FREQ,
+        learning_rate=1e-4,
+        # The course's lesson has no early stopping.
+        patience=MAX_STEPS // EVAL_FREQ + 1,
+        batch_size_help="Examples per step and device.",
     )
-    if finished is not None:
-        print(f"{settings.workdir} is finished; there is nothing left to do.")
-        return finished
-    keras.utils.set_random_seed(settings.seed)
-    model = build_model(scheme, num_devices, settings.learning_rate)
-    return step_training.train_by_step(model, splits, settings)
+    flags.DEFINE_integer(
+        "num_devices", 2, "Devices that share each batch.", lower_bound=1
+    )
+    flags.DEFINE_enum("scheme", "towers", SCHEMES, "Where the weights are.")
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
-    values = flags.FLAGS
-    settings = run_settings.settings_from_flags(devices=values.num_devices)
+    num_devices = flags.FLAGS.num_devices
+    arguments = cli.run_arguments()
+    arguments["batch_size"] *= num_devices
     results = train_multi_gpu(
-        settings, num_devices=values.num_devices, scheme=values.scheme
+        **arguments, num_devices=num_devices, scheme=flags.FLAGS.scheme
     )
-    print(run_folder.summary(results))
+    print(cli.summarize(results))
     print(
-        f"{values.num_devices} devices, {values.scheme}: total time "
+        f"{num_devices} devices, {flags.FLAGS.scheme}: total time "
         f"{results.seconds:,.1f} s."
     )
 

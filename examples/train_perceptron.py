@@ -1,36 +1,108 @@
 """Lesson 1: trains the one-layer perceptron.
 
 Shows every intermediate value of the untrained network on five images, then
-trains for --max_steps steps, with validation and test accuracy each
---eval_freq of them. Ctrl-C ends in order; the same command goes on later.
+trains for --max_steps steps, with validation and test accuracy every
+--eval_freq steps. Ctrl-C ends in order; the same command resumes.
 """
 
 import contextlib
+import pathlib
 
-import best_model
-import cli  # First: it sets what TensorFlow reads when it is imported.
-import keras
-import numpy as np
-import run_folder
-import run_settings
-import step_training
-import tensorflow as tf
+import cli
 
-from keras_port import callbacks
-from keras_port import losses
-from keras_port import models
+with cli.quiet_imports():
+    import keras
+    import numpy as np
+    import tensorflow as tf
 
-# A step computes for so short a time that the call itself is most of it.
-STEPS_PER_CALL = 50
+    from keras_port import callbacks
+    from keras_port import datasets
+    from keras_port import losses
+    from keras_port import models
+    from keras_port import runs
+    from keras_port import training
 
 
-def define_flags() -> None:
-    """Defines the flags of this script."""
-    run_settings.define_settings(
-        workdir="runs/perceptron",
-        max_steps=1000,
-        eval_freq=50,
-        learning_rate=0.01,
+def train_perceptron(
+    workdir: pathlib.Path,
+    *,
+    data_dir: pathlib.Path | None = None,
+    batch_size: int = 100,
+    max_steps: int = 1000,
+    eval_freq: int = 50,
+    patience: int = 20,
+    learning_rate: float = 0.01,
+    seed: int = 1,
+    save_freq: int = cli.SAVE_FREQ,
+    mmap: bool = False,
+) -> runs.Results:
+    """Trains the network, or resumes its training, and returns the results."""
+    mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    run = runs.Run(
+        workdir,
+        settings={
+            "data_dir": data_dir,
+            "batch_size": batch_size,
+            "eval_freq": eval_freq,
+            "patience": patience,
+            "learning_rate": learning_rate,
+            "seed": seed,
+            "script": "train_perceptron",
+        },
+        max_steps=max_steps,
+        save_freq=save_freq,
+    )
+    if run.results is not None:
+        cli.announce_finished(run)
+        return run.results
+
+    keras.utils.set_random_seed(seed)
+    model = build_model(learning_rate)
+    x, y = mnist.train.next_batch(5)
+    with np.printoptions(precision=4, suppress=True, linewidth=100):
+        for name, value in intermediate_values(model, x, y).items():
+            print(f"{name} =\n{value}")
+    accuracy = training.Evaluator(model, mnist.test).evaluate()["accuracy"]
+    print(f"Before training: test accuracy {accuracy:.4f}.")
+
+    cli.announce(run)
+    run.fit(
+        model,
+        lambda start_batch: datasets.shuffled_batches(
+            mnist.train, batch_size, seed=seed, start_batch=start_batch
+        ),
+        callbacks=[
+            callbacks.StepEvaluation(mnist.validation, eval_freq=eval_freq),
+            callbacks.StepEarlyStopping(patience=patience),
+            callbacks.StepCheckpoint(run.model_path),
+            callbacks.StepProgress(batch_size=batch_size, patience=patience),
+            callbacks.TensorBoard(
+                run.log_dir,
+                update_freq=10,
+                histogram_freq=500,
+                data=mnist.validation[:200],
+                hparams={
+                    "batch_size": batch_size,
+                    "learning_rate": learning_rate,
+                    "seed": seed,
+                    "dataset": cli.dataset_name(data_dir),
+                },
+                # The folder belongs to this run, as run.json says.
+                overwrite=True,
+            ),
+            callbacks.StepEvaluation(
+                mnist.test, eval_freq=eval_freq, prefix="test"
+            ),
+        ],
+        # A step is so short that calling it takes most of the time.
+        max_steps_per_execution=50,
+    )
+    # The model has the best weights now.
+    return run.finish(
+        model,
+        validation=mnist.validation,
+        test=mnist.test,
+        dataset=cli.dataset_name(data_dir),
     )
 
 
@@ -48,7 +120,7 @@ def build_model(learning_rate: float) -> models.ImageModel:
 def intermediate_values(
     model: models.ImageModel, x: np.ndarray, y: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns each value between the images and the loss, as in lesson 1.
+    """Returns every value between the images and the loss, as in lesson 1.
 
     Args:
         model: The perceptron.
@@ -68,52 +140,31 @@ def intermediate_values(
     }
 
 
-def train_perceptron(settings: run_settings.Settings) -> run_folder.Results:
-    """Trains the network, or goes on with it, or tells what it has given."""
-    splits = run_settings.load_splits(settings)
-    finished = run_folder.finished_results(settings, script="train_perceptron")
-    if finished is not None:
-        print(f"{settings.workdir} is finished; there is nothing left to do.")
-        return finished
-    keras.utils.set_random_seed(settings.seed)
-    model = build_model(settings.learning_rate)
-    x, y = splits.train.next_batch(5)
-    with np.printoptions(precision=4, suppress=True, linewidth=100):
-        for name, value in intermediate_values(model, x, y).items():
-            print(f"{name} =\n{value}")
-    print(
-        "Before training: test accuracy "
-        f"{best_model.accuracy(model, splits.test):.4f}."
-    )
-    return step_training.train_by_step(
-        model,
-        splits,
-        settings,
-        more_callbacks=[
-            callbacks.StepEvaluation(
-                splits.test, eval_freq=settings.eval_freq, prefix="test"
-            )
-        ],
-        max_steps_per_call=STEPS_PER_CALL,
-    )
-
-
 def use_one_thread_per_operation() -> None:
-    """Keeps TensorFlow from sharing out products of some microseconds.
+    """Keeps TensorFlow from dividing matrix products of microseconds.
 
-    To share one out takes longer than to compute it. A process that has
-    computed before keeps its threads.
+    Dividing one takes longer than computing it. A process that has used
+    TensorFlow before keeps its threads.
     """
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
+def define_flags() -> None:
+    """Defines the flags of this script."""
+    cli.define_run_flags(
+        workdir="runs/perceptron",
+        max_steps=1000,
+        eval_freq=50,
+        learning_rate=0.01,
+    )
+
+
 def main() -> None:
     """Runs the script with the values of the flags."""
     use_one_thread_per_operation()
-    settings = run_settings.settings_from_flags()
-    results = train_perceptron(settings)
-    print(run_folder.summary(results))
+    results = train_perceptron(**cli.run_arguments())
+    print(cli.summarize(results))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from keras_port import layers  # noqa: E402
 from keras_port import losses  # noqa: E402
 from keras_port import models  # noqa: E402
 from keras_port import optimizers  # noqa: E402
+from keras_port import runs  # noqa: E402
 from keras_port import tf1  # noqa: E402
 from keras_port import training  # noqa: E402
 
@@ -44,6 +45,7 @@ __all__ = [
     "losses",
     "models",
     "optimizers",
+    "runs",
     "tf1",
     "training",
 ]

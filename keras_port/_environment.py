@@ -1,4 +1,4 @@
-"""Refuses, at import, an environment in which nothing would work later."""
+"""Checks at import that the environment can run the package."""
 
 import importlib.metadata
 import os
@@ -12,13 +12,13 @@ def check_environment() -> None:
     """Raises `ImportError` unless Keras runs on TensorFlow, both new enough."""
     for package, minimum in MINIMUM_VERSIONS.items():
         check_version(package, minimum)
-    # Asked before Keras is imported: with a backend that is not installed, the
-    # import itself would fail, with a message about that other package.
+    # Before Keras is imported: with a backend that is not installed, the import
+    # itself would fail, with an error about that other package.
     check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
     try:
         import keras
     except (ImportError, ValueError) as error:
-        # ValueError: Keras knows no backend of the name in keras.json.
+        # ValueError: Keras does not know the backend in keras.json.
         raise ImportError(
             f"Keras could not be imported: {error}. If it names another "
             "backend than TensorFlow, set the environment variable "
@@ -31,17 +31,17 @@ def check_environment() -> None:
 def check_version(package: str, minimum: tuple[int, int]) -> None:
     """Raises `ImportError` when `package` is missing or below `minimum`."""
     wanted = f"{package}>={minimum[0]}.{minimum[1]}"
-    mend = f'Install it with: pip install -U "{wanted}"'
+    fix = f'Install it with: pip install -U "{wanted}"'
     try:
         found = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        # Builds such as tensorflow-cpu carry another distribution name; the
-        # import that follows tells whether the package is there.
+        # Builds such as tensorflow-cpu have a different distribution name; the
+        # import that follows fails if the package is missing.
         return
     if parse_version(found) < minimum:
         raise ImportError(
             f"keras_port needs {wanted}, but {package} {found} is installed. "
-            f"{mend}"
+            f"{fix}"
         )
 
 
@@ -52,7 +52,7 @@ def parse_version(text: str) -> tuple[int, int]:
 
 
 def check_backend(backend: str) -> None:
-    """Raises `ImportError` when Keras would compute with something else."""
+    """Raises `ImportError` if Keras uses a different backend."""
     if backend != "tensorflow":
         raise ImportError(
             f"keras_port needs Keras on TensorFlow, but the backend is "

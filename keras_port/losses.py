@@ -1,4 +1,4 @@
-"""The course's cross entropies, finite and right on saturated outputs."""
+"""The course's cross entropies, finite and correct on saturated outputs."""
 
 from typing import Any
 from typing import Literal
@@ -20,20 +20,24 @@ class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
     The course writes `-tf.reduce_mean(y_ * tf.log(y))` in lesson 1 and
     `-tf.reduce_sum(y_ * tf.log(y))` in lesson 3. Both are NaN as soon as a
     probability underflows to 0. This loss is the same function computed from
-    the logits behind the softmax, so it is right for every finite logit.
+    the logits that went into the softmax, so it is correct for every finite
+    logit.
 
     With `C` classes and `N` examples, for one-hot `y_`:
 
-    - `"mean_over_elements"`: the mean over all `N * C` elements, one C-th of the usual
-      cross entropy (lesson 1);
-    - `"sum"`: the sum over the batch (lesson 3), so the size of the gradient
-      grows with the batch.
+    - `"mean_over_elements"`: the mean over all `N * C` elements, which is the
+      usual cross entropy divided by `C` (lesson 1);
+    - `"sum"`: the sum over the batch (lesson 3), so the gradient grows with the
+      size of the batch.
 
     Args:
-        reduction: `"mean_over_elements"` or `"sum"`. Defaults to `"mean_over_elements"`.
+        reduction: `"mean_over_elements"` or `"sum"`, as above. Keras has no
+            name for the first, so the `reduction` attribute, which Keras reads,
+            is then `"sum_over_batch_size"`. Defaults to
+            `"mean_over_elements"`.
         from_logits: Whether the model's outputs are logits. Defaults to
-            `False`: they are probabilities. Outputs of a softmax are refused
-            when this is `True`: the softmax would be taken twice.
+            `False`: they are probabilities. If `True`, outputs of a softmax
+            raise an error: softmax would be applied twice.
         name: Name of the loss. Defaults to `"course_cross_entropy"`.
 
     Call arguments:
@@ -79,7 +83,7 @@ class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
             if logits is not None:
                 raise ValueError(
                     "`from_logits=True`, but the model's outputs are those of "
-                    "a softmax, so softmax would be taken twice. Use "
+                    "a softmax, so softmax would be applied twice. Use "
                     "`from_logits=False`, or build the model with "
                     "`classifier_activation=None`."
                 )
@@ -93,7 +97,7 @@ class CourseCrossEntropy(keras.losses.Loss):  # type: ignore[misc]
         return losses
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this loss again."""
+        """Returns the arguments to create this loss again."""
         return {
             "reduction": self._given_reduction,
             "from_logits": self.from_logits,
@@ -150,8 +154,8 @@ def is_one_hot(y_true: tf.Tensor, y_pred: tf.Tensor) -> bool:
 def integer_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     """Returns the labels as int64 of shape (N,), checked where they are known.
 
-    Inside a graph the values are not known yet: `GradientModel.fit` has looked
-    at them before the first step.
+    Inside a graph the values are not known yet: `GradientModel.fit` checks them
+    before the first step.
     """
     labels = tf.reshape(y_true, [-1])
     if tf.executing_eagerly():
@@ -161,7 +165,7 @@ def integer_labels(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
 
 
 def check_labels(labels: np.ndarray, num_classes: int) -> None:
-    """Raises unless each of `labels` is a class.
+    """Raises `ValueError` unless all labels are classes.
 
     Args:
         labels: Array of integer labels, of any shape.
@@ -171,20 +175,20 @@ def check_labels(labels: np.ndarray, num_classes: int) -> None:
         ValueError: Names the first wrong label and its position.
     """
     flat = np.ravel(labels)
-    # A comparison of floats is false for NaN, hence "not all right".
+    # Comparisons with NaN are false, so the condition is negated as a whole.
     wrong = ~((flat >= 0) & (flat < num_classes) & (flat == np.floor(flat)))
     if wrong.any():
         position = int(np.argmax(wrong))
         raise ValueError(
             f"Labels must be integers from 0 to {num_classes - 1}, because "
             f"the model has {num_classes} outputs. Received: label "
-            f"{flat[position]:.10g} at position {position}. Mend the labels, "
+            f"{flat[position]:.10g} at position {position}. Fix the labels, "
             "or build the model with more classes."
         )
 
 
 def softmax_logits(probabilities: tf.Tensor) -> tf.Tensor | None:
-    """Returns what went into the softmax that made `probabilities`, if known.
+    """Returns the logits that went into the softmax of `probabilities`.
 
     This is the one place that reads a name Keras does not document. Keras'
     softmax leaves its input on its output as `_keras_logits`, and Keras' own

@@ -222,11 +222,11 @@ def test_a_probability_of_0_in_a_plain_tensor_stays_finite(
 def test_logits_that_are_outputs_of_a_softmax_are_refused() -> None:
     loss = CourseCrossEntropy(from_logits=True)
     outputs = keras.activations.softmax(tf.constant([[1.0, 2.0]]))
-    with pytest.raises(ValueError, match="softmax would be taken twice"):
+    with pytest.raises(ValueError, match="softmax would be applied twice"):
         loss([0], outputs)
     # In `fit` too, for a model that is not one of the course's.
     model = two_logits(loss=loss)
-    with pytest.raises(ValueError, match="softmax would be taken twice"):
+    with pytest.raises(ValueError, match="softmax would be applied twice"):
         model.fit(np.ones((4, 2)), np.zeros(4), verbose=0)
 
 
@@ -265,7 +265,7 @@ def test_a_label_that_is_no_class_is_named(
     message = (
         "Labels must be integers from 0 to 3, because the model has 4 outputs. "
         rf"Received: label {re.escape(shown)} at position {position}\. "
-        "Mend the labels, or build the model with more classes."
+        "Fix the labels, or build the model with more classes."
     )
     probabilities = np.full((3, CLASSES), 0.25, "float32")
     for y in (labels, [[label] for label in labels]):

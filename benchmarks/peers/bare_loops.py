@@ -1,12 +1,7 @@
 """Loops over `build_cnn` without `fit`: the plain one, and our two steps."""
 
 from collections.abc import Callable
-import pathlib
-import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
-
-import cli  # noqa: F401 (First: it sets what TensorFlow reads.)
 import keras
 import tensorflow as tf
 

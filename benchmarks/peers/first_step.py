@@ -107,7 +107,7 @@ def keras_port(end: End, **kwargs: Any) -> None:
 
 def keras_port_single(end: End) -> None:
     """Trains the first step, in calls of one step."""
-    keras_port(end, max_steps_per_call=1)
+    keras_port(end, max_steps_per_execution=1)
 
 
 def after_first_batch(end: End) -> Any:

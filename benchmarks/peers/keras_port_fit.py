@@ -1,17 +1,11 @@
 """This package: `fit` of a `GradientModel`, as the examples train."""
 
-import pathlib
-import sys
+import contextlib
+import gc
 from typing import Any
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
-
-import cli  # noqa: F401 (First: it sets what TensorFlow reads.)
 import keras
-import run_settings
-import step_training
-import train_cnn
-import train_perceptron
+import tensorflow as tf
 
 from benchmarks.peers.work import Images
 from benchmarks.peers.work import Measurement
@@ -19,25 +13,32 @@ from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
 from benchmarks.peers.work import timed
 from keras_port import datasets
+from keras_port import losses
+from keras_port import models
+from keras_port import optimizers
+from keras_port.runs import get_steps_per_execution
 
-SAVE_FREQ = run_settings.SAVE_FREQ
+# As the scripts in examples/ do after their imports.
+gc.freeze()
+
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+# Steps between the snapshots of the scripts.
+SAVE_FREQ = 1000
 
 
 def make(work: Work, data: Mnist) -> Measurement:
     """Returns what measures one `fit`, from its call to its end."""
     if work.model == "perceptron":
-        train_perceptron.use_one_thread_per_operation()
+        # As train_perceptron.py does, unless TensorFlow has begun.
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(work.seed)
     model = build_model(work)
-    model.steps_per_execution = step_training.steps_per_call(
+    model.steps_per_execution = get_steps_per_execution(
         work.steps,
         work.eval_freq,
         SAVE_FREQ,
-        most=(
-            train_perceptron.STEPS_PER_CALL
-            if work.model == "perceptron"
-            else step_training.STEPS_PER_CALL
-        ),
+        limit=50 if work.model == "perceptron" else 10,
     )
     split = image_split(data.train, work.seed)
 
@@ -56,11 +57,23 @@ def make(work: Work, data: Mnist) -> Measurement:
 
 
 def build_model(work: Work) -> Any:
-    """Returns the network that the scripts train, compiled as theirs."""
-    keras.config.set_dtype_policy(train_cnn.PRECISIONS[work.precision])
+    """Returns the network of the scripts, compiled like theirs."""
+    keras.config.set_dtype_policy(PRECISIONS[work.precision])
     if work.model == "cnn":
-        return train_cnn.build_model(1e-4)
-    return train_perceptron.build_model(0.01)
+        model = models.build_cnn()
+        model.compile(
+            optimizer=optimizers.Adam(1e-4),
+            loss=losses.CourseCrossEntropy("sum"),
+            metrics=["accuracy"],
+        )
+        return model
+    model = models.build_perceptron()
+    model.compile(
+        optimizer=keras.optimizers.SGD(0.01),
+        loss=losses.CourseCrossEntropy("mean_over_elements"),
+        metrics=["accuracy"],
+    )
+    return model
 
 
 def image_split(images: Images, seed: int = 1) -> datasets.ImageSplit:

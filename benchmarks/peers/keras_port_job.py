@@ -1,31 +1,27 @@
-"""This package: the whole job, by the function that `train_cnn.py` calls."""
+"""This package: the whole job of `train_cnn.py`, with its callbacks."""
 
-import contextlib
 import dataclasses
 import io
 import pathlib
 import queue
-import sys
 import tempfile
 import threading
 from typing import Any
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))
-
-import cli  # noqa: F401 (First: it sets what TensorFlow reads.)
 import keras
-import run_folder
-import run_settings
-import step_training
 
 from benchmarks.peers import keras_port_fit
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
 from benchmarks.peers.work import timed
+from keras_port import callbacks
+from keras_port import datasets
+from keras_port import runs
 
-# By then each callback has done what it does, and has built its graphs.
-WARM_UP_STEPS = step_training.HISTOGRAM_FREQ
+HISTOGRAM_FREQ = 500
+# By then every callback has run and has traced its graphs.
+WARM_UP_STEPS = HISTOGRAM_FREQ
 # A training has an end; nobody measures it so often.
 MEASUREMENTS = 1000
 
@@ -124,28 +120,45 @@ class Turns(keras.callbacks.Callback):  # type: ignore[misc]
 
 def train(
     work: Work,
-    splits: Any,
+    splits: datasets.Splits,
     folder: pathlib.Path,
     *more: keras.callbacks.Callback,
-    max_steps_per_call: int = step_training.STEPS_PER_CALL,
-) -> run_folder.Results:
+    max_steps_per_execution: int = 10,
+) -> runs.Results:
     """Trains for the steps of the work, whatever the validations say."""
     keras.utils.set_random_seed(work.seed)
-    settings = run_settings.Settings(
-        workdir=folder,
-        data_dir=None,
-        batch_size=work.batch_size,
-        max_steps=work.steps,
-        eval_freq=work.eval_freq,
-        patience=work.steps,
-        learning_rate=1e-4,
-        seed=work.seed,
+    run = runs.Run(folder, settings={"seed": work.seed}, max_steps=work.steps)
+    model = keras_port_fit.build_model(work)
+    run.fit(
+        model,
+        lambda start_batch: datasets.shuffled_batches(
+            splits.train,
+            work.batch_size,
+            seed=work.seed,
+            start_batch=start_batch,
+            image_shape=model.input_shape[1:],
+        ),
+        callbacks=[
+            callbacks.StepEvaluation(
+                splits.validation, eval_freq=work.eval_freq
+            ),
+            callbacks.StepEarlyStopping(patience=work.steps),
+            callbacks.StepCheckpoint(run.model_path),
+            callbacks.StepProgress(
+                batch_size=work.batch_size,
+                patience=work.steps,
+                stream=io.StringIO(),
+            ),
+            callbacks.TensorBoard(
+                run.log_dir,
+                update_freq=10,
+                histogram_freq=HISTOGRAM_FREQ,
+                data=splits.validation[:200],
+                hparams={"batch_size": work.batch_size, "seed": work.seed},
+                overwrite=True,
+            ),
+            *more,
+        ],
+        max_steps_per_execution=max_steps_per_execution,
     )
-    with contextlib.redirect_stdout(io.StringIO()):
-        return step_training.train_by_step(
-            keras_port_fit.build_model(work),
-            splits,
-            settings,
-            more_callbacks=more,
-            max_steps_per_call=max_steps_per_call,
-        )
+    return run.finish(model, validation=splits.validation, test=splits.test)

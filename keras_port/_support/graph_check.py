@@ -9,8 +9,8 @@ import tensorflow as tf
 
 # Marks our messages among TensorFlow's own in an error of the runtime.
 MARK = "keras_port check: "
-# TensorFlow prints `assertion failed: [message] [value] [value]`, and behind
-# it the name of the node and the stack.
+# TensorFlow prints `assertion failed: [message] [value] [value]`, and after it
+# the name of the node and the stack.
 FAILED = re.compile(
     rf"assertion failed: \[{MARK}(?P<message>[^\]]*)\]"
     r"(?P<values>( \[[^\]]*\])*)"
@@ -24,8 +24,8 @@ def graph_check(
 
     Args:
         condition: Scalar boolean tensor; the check fails where it is false.
-        message: What is wrong and how to mend it, without square brackets.
-        values: Tensors whose values are shown behind the message.
+        message: What is wrong and how to fix it, without square brackets.
+        values: Tensors whose values are shown after the message.
     """
     return tf.debugging.Assert(condition, [MARK + message, *values])
 
@@ -41,5 +41,5 @@ def value_errors() -> Iterator[None]:
             raise
         values = failed["values"].replace("[", "").replace("]", "").split()
         text = f"{failed['message']} {', '.join(values)}".strip()
-        # The error of the runtime shows nodes and C++ files, nothing more.
+        # The runtime error adds only nodes and C++ files.
         raise ValueError(text) from None

@@ -1,6 +1,6 @@
 """Which examples of the batch a device has, when several share a batch.
 
-A private module of the top, because both the layers and the training need it.
+Both the layers and the training use it.
 """
 
 import collections
@@ -27,8 +27,8 @@ class Shard:
         begin: Examples of the devices before it.
         total: Examples of the whole batch.
         parts: Number of devices that share it.
-        drawn: What was drawn at random for the whole batch, by who drew it and
-            how often before, for devices that share the draws.
+        drawn: Random tensors for the whole batch, keyed by layer and number of
+            the call, for devices that share them.
     """
 
     count: tf.Tensor
@@ -41,11 +41,11 @@ class Shard:
     )
 
     def draw(self, owner: Any, draw: Callable[[], tf.Tensor]) -> tf.Tensor:
-        """Returns what `owner` draws for the whole batch, once for it.
+        """Returns a random tensor for the whole batch, sampled once.
 
         Args:
-            owner: Layer that draws; in each of its calls anew.
-            draw: Draws it, if no device before this one has.
+            owner: Layer that samples; each of its calls gets a new tensor.
+            draw: Samples the tensor, if no device has done so.
         """
         key = id(owner), self._calls[id(owner)]
         self._calls[id(owner)] += 1
@@ -65,15 +65,15 @@ class Shard:
                 own.set_shape([each, *tensor.shape[1:]])
             return own
 
-        # So that only the rows go to the device, and not the whole batch.
+        # So that only the rows are copied to the device.
         with tf.device("/CPU:0"):
             return tf.nest.map_structure(rows, data)
 
     def rows_of(self, whole: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """Returns this device's `rows` rows out of those of the whole batch.
+        """Returns this device's `rows` rows of a tensor of the whole batch.
 
-        A device without examples works on a row of zeros that counts for
-        nothing, so there may be more rows than examples.
+        A device without examples works on a row of zeros that is ignored, so
+        there may be more rows than examples.
         """
         last = tf.maximum(self.total - 1, 0)
         places = self.begin + tf.range(tf.cast(rows, tf.int64))
@@ -81,16 +81,16 @@ class Shard:
 
 
 def current_shard() -> Shard | None:
-    """Returns the share that the running code works on, if it is known."""
+    """Returns the shard that the running code works on, if it is known."""
     shard: Shard | None = getattr(_LOCAL, "shard", None)
     return shard
 
 
 @contextlib.contextmanager
 def working_on(shard: Shard) -> Iterator[None]:
-    """Says to the layers called in the block which share they work on."""
+    """Tells the layers called in the block which shard they work on."""
     before = current_shard()
-    # Of the thread, because `Strategy.run` has a thread for each replica.
+    # Per thread, because `Strategy.run` has a thread for every replica.
     _LOCAL.shard = shard
     try:
         yield
@@ -101,9 +101,9 @@ def working_on(shard: Shard) -> Iterator[None]:
 def replica_context() -> Any:
     """Returns the context of one of several replicas, `None` elsewhere.
 
-    Only what `Strategy.run` runs with several replicas is in one. Everything
-    that differs from one device asks here, so that the graph of one device is
-    as it always was.
+    Only code inside `Strategy.run` with several replicas has one. All code that
+    differs from one device checks this, so that the graph of one device stays
+    the same.
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
@@ -117,15 +117,15 @@ def even_shard(
     total: tf.Tensor,
     drawn: Draws | None = None,
 ) -> Shard:
-    """Returns the share of one of several devices in a batch dealt evenly.
+    """Returns the shard of one device of a batch that is split evenly.
 
     Args:
-        number: Of the device, from 0.
+        number: Number of the device, from 0.
         parts: Number of devices.
-        total: Examples of the batch. What does not come out even goes to the
-            first devices, one example each; the others may get nothing.
-        drawn: What devices before this one have drawn. Defaults to `None`:
-            each draws by itself.
+        total: Examples of the batch. The remainder goes to the first devices,
+            one example each; the others may get none.
+        drawn: Random tensors that earlier devices have sampled. Defaults to
+            `None`: every device samples its own.
     """
     total = tf.cast(total, tf.int64)
     number = tf.cast(number, tf.int64)
@@ -136,10 +136,10 @@ def even_shard(
 
 
 def shard_of_replica(context: Any, count: tf.Tensor) -> Shard:
-    """Returns the share of a replica that has `count` examples.
+    """Returns the shard of a replica that has `count` examples.
 
-    The replicas tell each other how many they have: the last batch of an epoch
-    may be shared unevenly, and a replica may get nothing.
+    The replicas exchange their counts: the last batch of an epoch may be split
+    unevenly, and a replica may have no example.
     """
     parts = context.num_replicas_in_sync
     own = context.replica_id_in_sync_group

@@ -1,5 +1,9 @@
-"""What happens between steps."""
+"""Callbacks of `fit` that act between steps.
 
+A module without an underscore holds one public callback.
+"""
+
+from keras_port.callbacks._steps import get_step as get_step
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.step_checkpoint import StepCheckpoint
 from keras_port.callbacks.step_early_stopping import StepEarlyStopping

@@ -1,54 +1,10 @@
-"""How evaluations reach the callbacks, in any order of the list."""
+"""Passes the results of evaluations to other callbacks, in any order."""
 
 import keras
 
 
-class EvaluationChannel:
-    """Joins the evaluating callbacks and the listening ones of one `fit`."""
-
-    def __init__(self) -> None:
-        self.sources: list[keras.callbacks.Callback] = []
-        self.listeners: list[EvaluationListener] = []
-        self._names: dict[str, list[str]] = {}
-
-    def announce(self, source: str, names: list[str]) -> None:
-        """Tells the listeners, before the first step, what will come."""
-        if source in self._names:
-            raise ValueError(
-                f"Two evaluations have the prefix {source!r}, and their results "
-                "could not be told apart. Give each `StepEvaluation` a `prefix`."
-            )
-        self._names[source] = names
-        if len(self._names) == len(self.sources):
-            everything = [n for some in self._names.values() for n in some]
-            for listener in self.listeners:
-                listener.on_evaluation_names(everything)
-
-    def publish(self, step: int, logs: dict[str, float]) -> None:
-        """Gives one evaluation to each listener."""
-        for listener in self.listeners:
-            listener.on_evaluation_end(step, dict(logs))
-
-
-# Each `fit` makes a new `History`, and gives it to the model before it gives
-# the model to the callbacks. So it stands for the `fit`: a training that ended
-# in an exception leaves nothing to the next one.
-CHANNEL = "_keras_port_channel"
-
-
-def channel_of(model: keras.Model) -> EvaluationChannel:
-    """Returns the channel of the model's running `fit`."""
-    key = getattr(model, "history", None) or model
-    # On the object itself: the channel holds callbacks and they the model, so
-    # a dictionary of this module would keep every model for ever.
-    channel: EvaluationChannel = vars(key).setdefault(
-        CHANNEL, EvaluationChannel()
-    )
-    return channel
-
-
 class EvaluationListener(keras.callbacks.Callback):  # type: ignore[misc]
-    """A callback that hears of each `StepEvaluation`.
+    """A callback that receives the results of every `StepEvaluation`.
 
     Subclass it and override `on_evaluation_end`. The order of the callbacks in
     the list does not matter.
@@ -63,12 +19,13 @@ class EvaluationListener(keras.callbacks.Callback):  # type: ignore[misc]
     def set_model(self, model: keras.Model) -> None:
         """Joins the channel of the `fit` that is starting."""
         super().set_model(model)
-        # All callbacks get the model before the first `on_train_begin`.
-        channel_of(model).listeners.append(self)
+        # Keras calls `set_model` of all callbacks before the first
+        # `on_train_begin`.
+        get_channel(model).listeners.append(self)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Refuses a training in which nothing would ever be heard."""
-        if not channel_of(self.model).sources:
+        """Rejects a training without any `StepEvaluation`."""
+        if not get_channel(self.model).sources:
             name = type(self).__name__
             raise ValueError(
                 f"`{name}` acts on evaluations, but there is no "
@@ -81,9 +38,69 @@ class EvaluationListener(keras.callbacks.Callback):  # type: ignore[misc]
         """Called before the first step with the names of the results."""
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
-        """Called after each evaluation.
+        """Called after every evaluation.
 
         Args:
-            step: Updates of the optimizer so far.
-            logs: The results by name, such as `val_accuracy`.
+            step: Number of optimizer updates so far.
+            logs: Results by name, such as `val_accuracy`.
         """
+
+
+class EvaluationChannel:
+    """Connects the evaluating and the listening callbacks of one `fit`.
+
+    Keras offers no connection between callbacks, and `logs` reach only the
+    callbacks that come later in the list. So every callback finds this object
+    through the model, by `get_channel`, in its `set_model`:
+
+    1. `set_model`: evaluations add themselves to `sources`, listeners to
+       `listeners`.
+    2. `on_train_begin`: every evaluation announces the names of its results.
+    3. During training: every evaluation publishes its results.
+    """
+
+    def __init__(self) -> None:
+        self.sources: list[keras.callbacks.Callback] = []
+        self.listeners: list[EvaluationListener] = []
+        self._names: dict[str, list[str]] = {}
+
+    def announce(self, source: str, names: list[str]) -> None:
+        """Tells the listeners which results to expect, before the first step.
+
+        Args:
+            source: Prefix of the evaluation, such as `"val"`.
+            names: Names of its results.
+        """
+        if source in self._names:
+            raise ValueError(
+                f"Two evaluations have the prefix {source!r}, so their results "
+                "would have the same names. Give each `StepEvaluation` its own "
+                "`prefix`."
+            )
+        self._names[source] = names
+        if len(self._names) == len(self.sources):
+            all_names = [n for names in self._names.values() for n in names]
+            for listener in self.listeners:
+                listener.on_evaluation_names(all_names)
+
+    def publish(self, step: int, logs: dict[str, float]) -> None:
+        """Passes the results of one evaluation to all listeners."""
+        for listener in self.listeners:
+            listener.on_evaluation_end(step, dict(logs))
+
+
+def get_channel(model: keras.Model) -> EvaluationChannel:
+    """Returns the channel of the model's current `fit`.
+
+    The channel is an attribute of the `History` object. Every `fit` creates a
+    new `History` and sets `model.history` before it calls `set_model` of the
+    callbacks, so the attribute has the lifetime of one `fit`: a training that
+    ended with an exception leaves nothing to the next one.
+    """
+    owner = getattr(model, "history", None) or model
+    # Not in a dictionary of this module: the channel refers to callbacks and
+    # they to the model, so the dictionary would keep every model in memory.
+    channel: EvaluationChannel = vars(owner).setdefault(
+        "_keras_port_channel", EvaluationChannel()
+    )
+    return channel

@@ -1,4 +1,4 @@
-"""Saving the model when an evaluation was better."""
+"""Saves the model when an evaluation improves."""
 
 import os
 import pathlib
@@ -8,58 +8,61 @@ import string
 from absl import logging
 import keras
 
+from keras_port._support import check_integer
+from keras_port.callbacks._monitor import Mode
+from keras_port.callbacks._monitor import Monitor
 from keras_port.callbacks.evaluation_listener import EvaluationListener
-from keras_port.callbacks.monitor import Mode
-from keras_port.callbacks.monitor import Monitor
-from keras_port.checkpoints.atomic_file import atomic_file
-from keras_port.checkpoints.atomic_file import remove_leftovers
-from keras_port.checkpoints.checkpoint_record import CheckpointRecord
-from keras_port.checkpoints.checkpoint_record import read_record
-from keras_port.checkpoints.saved_model import write_model
-from keras_port.checkpoints.writable_folder import make_writable_folder
-from keras_port.training.workers import is_chief
+from keras_port.checkpoints import CheckpointRecord
+from keras_port.checkpoints import atomic_file
+from keras_port.checkpoints import make_writable_directory
+from keras_port.checkpoints import read_record
+from keras_port.checkpoints import remove_leftovers
+from keras_port.checkpoints import write_model
+from keras_port.training import is_chief
 
 SUFFIXES = (".keras", ".weights.h5")
 
 
 class StepCheckpoint(EvaluationListener):
-    """Saves the model when an evaluation was better, and never loses a better.
+    """Saves the model when the monitored result improves.
 
-    Each file is written beside the old one and takes its place as a whole.
-    It carries the value it was saved for: a training that starts again with
-    the same path saves only what beats the file that is there
-    (keras#17012). On several machines the first of them saves.
+    It never replaces a better file. Every file carries the value for which it
+    was saved, so a training that starts again with the same path replaces the
+    existing file only by a better one (keras#17012). A new file replaces the
+    old one as a whole, after it is completely on disk. On several machines the
+    first of them saves.
 
     Args:
         path: File to write, ending with `.keras` (the model and its optimizer)
-            or `.weights.h5`. With `{step}` in it, or the name of a result, as
-            in `"model-{step:06d}.keras"`, each save makes a file of its own.
+            or `.weights.h5`. With `{step}` or the name of a result in it, as
+            in `"model-{step:06d}.keras"`, every save makes its own file.
         monitor: Result of the evaluations to watch. Defaults to
             `"val_accuracy"`.
-        mode: `"max"`, `"min"`, or `"auto"` to tell it from the name; a name
-            that does not tell is refused. Defaults to `"auto"`.
-        min_delta: Improvement that counts, in the unit of the result. Defaults
-            to 0.
-        save_best_only: Whether to save better evaluations only, or all.
-            Defaults to `True`.
-        max_to_keep: Newest files to keep, if each save makes its own; the best
-            one is always kept, too. `None` keeps all. Defaults to 5, as in
-            TensorFlow 1's `Saver`.
-        overwrite: Whether files of an earlier training may be overwritten by
-            worse ones. Defaults to `False`.
+        mode: `"max"`, `"min"`, or `"auto"` to infer it from the name, which
+            raises an error if it is not clear. Defaults to `"auto"`.
+        min_delta: Smallest improvement that counts, in the unit of the result.
+            Defaults to 0.
+        save_best_only: Whether to save only after an improvement, and not
+            after every evaluation. Defaults to `True`.
+        max_to_keep: Number of newest files to keep if every save makes its own
+            file; the best one is always kept, too. `None` keeps all. Defaults
+            to 5, as in TensorFlow 1's `Saver`.
+        overwrite: Whether to overwrite the files of an earlier training, even
+            by worse ones. Defaults to `False`.
 
     Attributes:
-        best: Best value so far, that of the files already there included;
-            `None` before there is one.
-        best_path: The file of the best value, or `None`.
+        best: Best value so far, including the files that existed before;
+            `None` before the first one.
+        best_path: File of the best value, or `None`.
 
     Raises:
-        ValueError: For another kind of file, a wrong placeholder, an unknown
-            direction; before the first step, for a `monitor` that the
-            evaluations do not give, and for a file that somebody else wrote
-            or that watches another result.
-        OSError: Before the first step, for a folder that cannot be written;
-            later, if saving fails. The files that were there are as before.
+        ValueError: If `path` has another suffix or a wrong placeholder,
+            `max_to_keep` is not a positive integer, or the direction is
+            unknown; and, before the first step, if the evaluations do not
+            produce `monitor`, or if a file exists that `StepCheckpoint` did
+            not write or that was saved for another result.
+        OSError: Before the first step, if the directory cannot be written to;
+            later, if saving fails. Files saved earlier stay unchanged.
 
     Example:
 
@@ -86,35 +89,37 @@ class StepCheckpoint(EvaluationListener):
         super().__init__()
         self.path = os.fspath(path)
         check_path(self.path)
-        if max_to_keep is not None and max_to_keep < 1:
-            raise ValueError(
-                "`max_to_keep` must be at least 1 file, or None to keep all. "
-                f"Received: max_to_keep={max_to_keep}"
+        if max_to_keep is not None:
+            max_to_keep = check_integer(
+                "max_to_keep",
+                max_to_keep,
+                note=", in files, or None to keep all",
             )
-        self.monitor = Monitor(monitor, mode, min_delta)
+        self.monitor = monitor
         self.save_best_only = save_best_only
         self.max_to_keep = max_to_keep
         self.overwrite = overwrite
         self.best: float | None = None
         self.best_path: pathlib.Path | None = None
+        self._monitor = Monitor(monitor, mode, min_delta)
         self._kept: list[pathlib.Path] = []
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Looks at the folder and at what is there, before any step."""
+        """Checks the directory and its files before the first step."""
         super().on_train_begin(logs)
         self.best, self.best_path, self._kept = None, None, []
         if not is_chief(self.model):
             return
-        folder = make_writable_folder(pathlib.Path(self.path).parent)
-        remove_leftovers(folder, self._pattern())
-        for path in sorted(folder.iterdir()):
-            if self._pattern().fullmatch(path.name):
+        directory = make_writable_directory(pathlib.Path(self.path).parent)
+        remove_leftovers(directory, self._get_pattern())
+        for path in sorted(directory.iterdir()):
+            if self._get_pattern().fullmatch(path.name):
                 self._adopt(path)
 
     def on_evaluation_names(self, names: list[str]) -> None:
-        """Refuses a `monitor` or a placeholder that will never come."""
-        self.monitor.check_available(names)
-        unknown = placeholders(self.path) - {"step", *names}
+        """Rejects a `monitor` or a placeholder that no evaluation produces."""
+        self._monitor.check_available(names)
+        unknown = find_placeholders(self.path) - {"step", *names}
         if unknown:
             raise ValueError(
                 f"`path={self.path!r}` has the placeholders {sorted(unknown)}, "
@@ -122,42 +127,42 @@ class StepCheckpoint(EvaluationListener):
             )
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
-        """Saves if the evaluation was better."""
-        if self.monitor.name not in logs:
-            return  # Another evaluation's results.
-        value = logs[self.monitor.name]
-        better = self.monitor.is_better(value, self.best)
-        if not better and self.save_best_only:
+        """Saves the model if the result improved."""
+        if self.monitor not in logs:
+            return  # The results of another evaluation.
+        value = logs[self.monitor]
+        is_better = self._monitor.is_better(value, self.best)
+        if not is_better and self.save_best_only:
             return
         path = pathlib.Path(self.path.format(step=step, **logs))
-        record = CheckpointRecord(self.monitor.name, value, step)
+        record = CheckpointRecord(self.monitor, value, step)
         if is_chief(self.model):
             save_model(self.model, path, record)
-        if better:
+        if is_better:
             self.best, self.best_path = value, path
         self._kept = [kept for kept in self._kept if kept != path] + [path]
         self._remove_old()
 
     def _adopt(self, path: pathlib.Path) -> None:
-        """Takes a file of an earlier training over, or refuses."""
+        """Counts a file of an earlier training as saved, or rejects it."""
         if self.overwrite:
             return
         record = read_record(path)
-        if record is None or record.monitor != self.monitor.name:
-            what = (
+        if record is None or record.monitor != self.monitor:
+            reason = (
                 "was not written by StepCheckpoint"
                 if record is None
-                else f"was saved for {record.monitor}, not {self.monitor.name}"
+                else f"was saved for {record.monitor}, not {self.monitor}"
             )
             raise ValueError(
-                f"{path} {what}. Move it away, choose another `path`, or give "
-                "`overwrite=True`."
+                f"{path} {reason}. Move it away, choose another `path`, or "
+                "pass `overwrite=True`."
             )
         self._kept.append(path)
-        if self.monitor.is_better(record.value, self.best):
+        if self._monitor.is_better(record.value, self.best):
             self.best, self.best_path = record.value, path
             logging.info(
-                "%s has %s=%g of step %d; only a better one replaces it.",
+                "%s has %s=%g from step %d; only a better one replaces it.",
                 path,
                 record.monitor,
                 record.value,
@@ -165,7 +170,7 @@ class StepCheckpoint(EvaluationListener):
             )
 
     def _remove_old(self) -> None:
-        if self.max_to_keep is None or not placeholders(self.path):
+        if self.max_to_keep is None or not find_placeholders(self.path):
             return
         if not is_chief(self.model):
             return
@@ -174,7 +179,7 @@ class StepCheckpoint(EvaluationListener):
                 path.unlink(missing_ok=True)
                 self._kept.remove(path)
 
-    def _pattern(self) -> re.Pattern[str]:
+    def _get_pattern(self) -> re.Pattern[str]:
         name = pathlib.Path(self.path).name
         parts = [
             re.escape(text) + ("" if field is None else ".+")
@@ -186,14 +191,15 @@ class StepCheckpoint(EvaluationListener):
 def save_model(
     model: keras.Model, path: pathlib.Path, record: CheckpointRecord
 ) -> None:
-    """Saves the model or its weights with the record, as a whole."""
+    """Saves the model or its weights, with the record, as a whole."""
     try:
         with atomic_file(path) as partial:
             write_model(model, partial, record)
     except OSError as error:
         raise OSError(
-            f"Step {record.step}: {path} could not be saved: {error}. What was "
-            "saved before is as it was. Mend the disk and start again."
+            f"Step {record.step}: {path} could not be saved: {error}. Files "
+            "saved earlier are unchanged. Free disk space, then run the same "
+            "command again."
         ) from error
 
 
@@ -203,14 +209,14 @@ def check_path(path: str) -> None:
         raise ValueError(
             f"`path` must end with one of {SUFFIXES}. Received: path={path!r}"
         )
-    if placeholders(path) and placeholders(os.path.dirname(path)):
+    if find_placeholders(path) and find_placeholders(os.path.dirname(path)):
         raise ValueError(
             "`path` may have placeholders in the file's name only. "
             f"Received: path={path!r}"
         )
 
 
-def placeholders(path: str) -> set[str]:
+def find_placeholders(path: str) -> set[str]:
     """Returns the names in braces: `{"step"}` for `"m-{step:06d}.keras"`."""
     try:
         fields = {field for _, field, _, _ in string.Formatter().parse(path)}

@@ -1,49 +1,51 @@
-"""Early stopping by evaluations, which restores the best weights always."""
+"""Early stopping by evaluations that always restores the best weights."""
 
 from typing import Any
 
 from absl import logging
 import numpy as np
 
+from keras_port._support import check_integer
+from keras_port.callbacks._monitor import Mode
+from keras_port.callbacks._monitor import Monitor
 from keras_port.callbacks.evaluation_listener import EvaluationListener
-from keras_port.callbacks.monitor import Mode
-from keras_port.callbacks.monitor import Monitor
 
 
 class StepEarlyStopping(EvaluationListener):
-    """Stops training when validation stops improving, and takes the best back.
+    """Stops when validation stops improving, and restores the best weights.
 
-    The course's lesson 3 counts validations: after 20 in a row that are not
+    Lesson 3 of the course counts validations: after 20 in a row that are not
     strictly better than the best so far, it stops. This callback does the same
-    and then restores the weights of the best evaluation, for every reason for
-    which the training ended, not only when it stopped by itself
+    and then restores the weights of the best evaluation. It restores them
+    however the training ended, not only when it stopped the training itself
     (keras#12511).
 
     Args:
         monitor: Result of the evaluations to watch. Defaults to
             `"val_accuracy"`.
-        mode: `"max"`, `"min"`, or `"auto"` to tell it from the name; a name
-            that does not tell is refused. Defaults to `"auto"`.
-        patience: Evaluations, not steps, in a row that may pass without
-            improvement; the last of them stops the training. With 0, as with
-            1, the first one does. Defaults to 20.
-        min_delta: Improvement that counts, in the unit of the result: a value
-            must be better by more than this. Defaults to 0.
-        baseline: A value that must be beaten for the patience to start anew.
-            The best weights are those of the best evaluation all the same.
-            Defaults to `None`.
-        restore_best_weights: Whether to restore them. Defaults to `True`.
+        mode: `"max"`, `"min"`, or `"auto"` to infer it from the name, which
+            raises an error if it is not clear. Defaults to `"auto"`.
+        patience: Number of evaluations, not steps, in a row without
+            improvement after which training stops. 0 and 1 both stop at the
+            first one. Defaults to 20.
+        min_delta: Smallest improvement that counts, in the unit of the result:
+            a value must be better by more than this. Defaults to 0.
+        baseline: Value that must be beaten to reset the patience. The best
+            weights are those of the best evaluation in any case. Defaults to
+            `None`.
+        restore_best_weights: Whether to restore the best weights. Defaults to
+            `True`.
 
     Attributes:
-        best: Best value so far, `None` before there is one.
-        best_step: Its step.
-        wait: Evaluations since the last improvement.
+        best: Best value so far, `None` before the first one.
+        best_step: Step of the best value.
+        wait: Number of evaluations since the last improvement.
         stopped_step: Step at which this callback stopped the training, `None`
             if it did not.
 
     Raises:
-        ValueError: For a negative `patience`, an unknown direction, and, before
-            the first step, for a `monitor` that the evaluations do not give.
+        ValueError: If `patience` is negative or the direction is unknown; and,
+            before the first step, if the evaluations do not produce `monitor`.
 
     Example:
 
@@ -67,37 +69,35 @@ class StepEarlyStopping(EvaluationListener):
         restore_best_weights: bool = True,
     ) -> None:
         super().__init__()
-        if not isinstance(patience, int) or patience < 0:
-            raise ValueError(
-                "`patience` must be an integer of 0 or more, in evaluations. "
-                f"Received: patience={patience}"
-            )
-        self.monitor = Monitor(monitor, mode, min_delta)
-        self.patience = patience
+        self.monitor = monitor
+        self.patience = check_integer(
+            "patience", patience, minimum=0, note=", in evaluations"
+        )
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
+        self._monitor = Monitor(monitor, mode, min_delta)
         self.best: float | None
         self.best_step: int | None
         self.wait: int
         self.stopped_step: int | None
         self._best_weights: list[np.ndarray] | None
-        self._forget()
+        self._reset()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forgets an earlier training with the same object (keras#20521)."""
         super().on_train_begin(logs)
-        self._forget()
+        self._reset()
 
     def on_evaluation_names(self, names: list[str]) -> None:
-        """Refuses a `monitor` that will never come."""
-        self.monitor.check_available(names)
+        """Rejects a `monitor` that no evaluation produces."""
+        self._monitor.check_available(names)
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
-        """Keeps the weights if better, and counts if not."""
-        if self.monitor.name not in logs:
-            return  # Another evaluation's results.
-        value = logs[self.monitor.name]
-        if self.monitor.is_better(value, self.best):
+        """Keeps the weights if they are better, otherwise counts."""
+        if self.monitor not in logs:
+            return  # The results of another evaluation.
+        value = logs[self.monitor]
+        if self._monitor.is_better(value, self.best):
             self.best, self.best_step = value, step
             if self.restore_best_weights:
                 self._best_weights = self.model.get_weights()
@@ -108,26 +108,28 @@ class StepEarlyStopping(EvaluationListener):
         if self.wait >= self.patience:
             self.stopped_step = step
             self.model.stop_training = True
-            logging.info("Step %d: early stopping. %s", step, self._verdict())
+            logging.info(
+                "Step %d: early stopping. %s", step, self._describe_best()
+            )
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Restores the best weights, whoever ended the training."""
+        """Restores the best weights, however the training ended."""
         if self.baseline is not None and not self._beats_baseline(self.best):
             logging.warning(
                 "The baseline %s=%g was not reached. %s",
-                self.monitor.name,
+                self.monitor,
                 self.baseline,
-                self._verdict(),
+                self._describe_best(),
             )
         self.restore()
 
     def restore(self) -> None:
-        """Gives the model the weights of the best evaluation, if any."""
+        """Sets the model's weights to those of the best evaluation, if any."""
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
 
     def get_state(self) -> dict[str, Any]:
-        """Returns what a resumed training must know of this callback."""
+        """Returns the state that a resumed training needs."""
         return {
             "best": self.best,
             "best_step": self.best_step,
@@ -137,14 +139,14 @@ class StepEarlyStopping(EvaluationListener):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from what `get_state` returned."""
+        """Restores what `get_state` returned."""
         self.best = state["best"]
         self.best_step = state["best_step"]
         self.wait = state["wait"]
         self.stopped_step = state["stopped_step"]
         self._best_weights = state["best_weights"]
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.best = None
         self.best_step = None
         self.wait = 0
@@ -154,14 +156,14 @@ class StepEarlyStopping(EvaluationListener):
     def _beats_baseline(self, value: float | None) -> bool:
         if self.baseline is None:
             return True
-        return value is not None and self.monitor.is_better(
+        return value is not None and self._monitor.is_better(
             value, self.baseline
         )
 
-    def _verdict(self) -> str:
+    def _describe_best(self) -> str:
         if self.best is None:
-            return f"No finite {self.monitor.name} has been seen."
+            return f"No {self.monitor} was finite."
         return (
-            f"The best {self.monitor.name} was {self.best:.6g} at step "
+            f"The best {self.monitor} was {self.best:.6g} at step "
             f"{self.best_step}."
         )

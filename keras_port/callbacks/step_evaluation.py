@@ -1,46 +1,49 @@
-"""Evaluation each so many steps."""
+"""Evaluation every so many steps."""
 
 from typing import Any
 
 import keras
 
 from keras_port._support import check_integer
-from keras_port.callbacks.evaluation_listener import channel_of
+from keras_port.callbacks._steps import Every
+from keras_port.callbacks._steps import get_step
+from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.training import Evaluator
 
 
 class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
-    """Evaluates the model each `eval_freq` steps, as if nothing had happened.
+    """Evaluates the model every `eval_freq` steps without affecting training.
 
-    Stock `fit` validates at the end of an epoch. This callback evaluates in
-    between and leaves the training as it would be without it (see
-    `training.Evaluator`). Each evaluation reaches
+    Stock `fit` validates at the end of an epoch. This callback evaluates
+    during the epoch and leaves the training as it would be without it (see
+    `training.Evaluator`). Every evaluation reaches
 
     - the callbacks that are an `EvaluationListener`, such as
       `StepEarlyStopping` and `StepCheckpoint`, in any order of the list;
     - the history: lists of `val_loss`, `val_accuracy` and so on, one value per
       evaluation, and `val_step` with their steps;
-    - the logs of the epoch's end, with the newest values, for stock callbacks
-      that stand behind this one in the list.
+    - the logs at the end of the epoch, with the newest values, for stock
+      callbacks that come after this one in the list.
 
     A step is one update of the optimizer, `optimizer.iterations`. With
-    `steps_per_execution` the evaluation comes at the first chance at or after
-    each multiple of `eval_freq`, and is recorded with the step it was made at.
+    `steps_per_execution` the evaluation runs at the first chance at or after
+    every multiple of `eval_freq`, and is recorded with the step at which it
+    ran.
 
     Args:
-        data: What to evaluate on, as for `training.Evaluator`: an
+        data: Data to evaluate on, as for `training.Evaluator`: an
             `ImageSplit`, arrays `(x, y)`, or a finite `tf.data.Dataset`.
         eval_freq: Steps between evaluations. Defaults to 100.
-        prefix: Stands before the names of the results: `"val"` makes
+        prefix: Prefix of the names of the results: `"val"` makes
             `val_accuracy`. Two evaluations in one `fit` need two prefixes.
             Defaults to `"val"`.
-        batch_size: Examples in one slice; it changes speed and memory, not
+        batch_size: Examples in one slice. It changes speed and memory, not
             the results. Defaults to 2500.
 
     Raises:
-        ValueError: If `eval_freq` is not a positive integer; at the start of
-            training, for data that does not fit the model; and when `fit`
-            validates by itself under the same name.
+        ValueError: If `eval_freq` or `batch_size` is not a positive integer;
+            at the start of training, if the data does not fit the model; and
+            if `fit` itself validates under the same names.
 
     Example:
 
@@ -61,94 +64,104 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         batch_size: int = 2500,
     ) -> None:
         super().__init__()
-        check_integer("eval_freq", eval_freq, note=", in steps")
         self.data = data
-        self.eval_freq = eval_freq
+        self.eval_freq = check_integer(
+            "eval_freq", eval_freq, note=", in steps"
+        )
         self.prefix = prefix
-        self.batch_size = batch_size
-        self._evaluation: Evaluator | None = None
-        self._newest: dict[str, float] = {}
+        self.batch_size = check_integer("batch_size", batch_size)
+        self._evaluator: Evaluator | None = None
         self._history: dict[str, list[float]] = {}
-        self._last_step = 0
+        self._every = Every(self.eval_freq)
 
     def set_model(self, model: keras.Model) -> None:
         """Joins the channel of the `fit` that is starting."""
         super().set_model(model)
-        channel_of(model).sources.append(self)
+        get_channel(model).sources.append(self)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Looks at the data and announces the results, before any step."""
-        self._newest = {}
+        """Checks the data and announces the results, before the first step."""
         self._history = {}
-        self._last_step = self._step()
-        self._evaluation = Evaluator(
+        self._every.restart(get_step(self.model))
+        self._evaluator = Evaluator(
             self.model, self.data, batch_size=self.batch_size
         )
-        names = [f"{self.prefix}_{n}" for n in self._evaluation.metric_names()]
-        channel_of(self.model).announce(self.prefix, names)
+        names = [f"{self.prefix}_{n}" for n in self._evaluator.metric_names()]
+        get_channel(self.model).announce(self.prefix, names)
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Evaluates if a multiple of `eval_freq` has been reached."""
-        # Not `batch`: with `steps_per_execution` it is wrong, and it starts
-        # again with each epoch and each `fit`.
-        step = self._step()
-        if step // self.eval_freq > self._last_step // self.eval_freq:
+        if self._every.is_due(get_step(self.model)):
             self.evaluate()
-        self._last_step = step
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Shows the newest results to the callbacks behind this one."""
+        """Passes the newest results to the callbacks after this one."""
         if logs is not None:
-            logs.update(self._newest)
+            logs.update(self._get_newest())
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leaves one value per evaluation in the history."""
         self._write_history()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Refuses that `fit` validates under the same names."""
+        """Rejects validation by `fit` under the same names."""
         if self.prefix == "val":
             raise ValueError(
                 "`fit` validates at the end of the epoch and `StepEvaluation` "
-                "during it, both as `val_...`. Leave `validation_data` and "
-                "`validation_split` out, or give the callback another prefix: "
+                "during it, both as `val_...`. Leave out `validation_data` and "
+                "`validation_split`, or give the callback another prefix: "
                 '`StepEvaluation(data, prefix="step_val")`.'
             )
 
     def evaluate(self) -> dict[str, float]:
-        """Evaluates now, publishes the results and returns them by name."""
-        assert self._evaluation is not None, "`fit` has not started."
-        step = self._step()
-        self._newest = {
+        """Evaluates now, publishes the results and returns them by name.
+
+        Raises:
+            RuntimeError: If `fit` has not started.
+        """
+        if self._evaluator is None:
+            raise RuntimeError(
+                "`evaluate` needs the model that `fit` passes to its "
+                "callbacks, and `fit` has not started. To evaluate a model "
+                "without `fit`, use `training.Evaluator(model, data)`."
+            )
+        step = get_step(self.model)
+        results = {
             f"{self.prefix}_{name}": value
-            for name, value in self._evaluation().items()
+            for name, value in self._evaluator.evaluate().items()
         }
-        record = {f"{self.prefix}_step": step, **self._newest}
+        record = {f"{self.prefix}_step": step, **results}
         for name, value in record.items():
             self._history.setdefault(name, []).append(value)
         self._write_history()
-        channel_of(self.model).publish(step, self._newest)
-        return dict(self._newest)
+        get_channel(self.model).publish(step, results)
+        return results
 
     def get_state(self) -> dict[str, Any]:
-        """Returns what a resumed training must know of this callback."""
-        return {"history": self._history, "newest": self._newest}
+        """Returns the state that a resumed training needs."""
+        return {"history": self._history, "newest": self._get_newest()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from what `get_state` returned."""
+        """Restores what `get_state` returned."""
         self._history = {k: list(v) for k, v in state["history"].items()}
-        self._newest = dict(state["newest"])
-        self._last_step = self._step()
+        self._every.restart(get_step(self.model))
 
-    def _step(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
+    def _get_newest(self) -> dict[str, float]:
+        """Returns the results of the newest evaluation, if there is one."""
+        return {
+            name: values[-1]
+            for name, values in self._history.items()
+            if name != f"{self.prefix}_step"
+        }
 
     def _write_history(self) -> None:
-        # Whole lists, because `History` adds the logs of an epoch's end.
+        # Replaces whole lists, because Keras' `History` appends the logs of
+        # the end of an epoch to them. For that reason the values are kept
+        # here as well.
         self.model.history.history.update(
             {name: list(values) for name, values in self._history.items()}
         )

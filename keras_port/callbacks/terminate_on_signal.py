@@ -1,29 +1,31 @@
-"""Ctrl-C that ends a training in order."""
+"""Ends a training in order on Ctrl-C."""
 
 import signal
 import threading
+import traceback
 from types import FrameType
 from typing import Any
 
 from absl import logging
 import keras
 
-from keras_port.training.workers import workers_of
+from keras_port.training import get_workers
 
 
 class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends the training in order when somebody asks the process to stop.
+    """Ends the training in order when the process is asked to stop.
 
-    Without it Ctrl-C is an exception in the middle of `fit`: no callback hears
-    of the end, and nothing is restored or closed. With it the running step is
-    finished, `fit` returns, and every callback's `on_train_end` is called. A
-    second signal ends at once with `KeyboardInterrupt`. After `fit`, also one
-    that raised, signals do what they did before. On several machines a signal
-    to one of them ends the training of all after the same step.
+    Without it Ctrl-C raises an exception in the middle of `fit`: Keras does
+    not call `on_train_end`, so nothing is restored or closed. With it the
+    running step is finished, `fit` returns, and `on_train_end` of every
+    callback is called. A second signal ends the training at once with
+    `KeyboardInterrupt`. After `fit`, even after one that raised an exception,
+    signals do what they did before. On several machines a signal to one of
+    them ends the training on all of them after the same step.
 
     Args:
-        signals: Signals to listen to. Defaults to SIGINT, which is Ctrl-C,
-            and SIGTERM.
+        signals: Signals to handle. Defaults to SIGINT, which is Ctrl-C, and
+            SIGTERM.
 
     Attributes:
         received: Name of the signal that ended the training, or `None`.
@@ -50,16 +52,16 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
         self._history: keras.callbacks.History | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Begins to listen."""
+        """Installs the signal handlers."""
         self.received = None
         if threading.current_thread() is not threading.main_thread():
             logging.warning(
-                "TerminateOnSignal hears nothing: Python gives signals to the "
-                "main thread, and `fit` runs in another."
+                "TerminateOnSignal has no effect: Python delivers signals to "
+                "the main thread, and `fit` runs in another thread."
             )
             return
-        # What a `fit` that raised has left.
-        self._give_back()
+        # After a `fit` that raised an exception they are still installed.
+        self._restore_handlers()
         self._history = getattr(self.model, "history", None)
         for number in self.signals:
             self._handlers[number] = signal.signal(number, self._on_signal)
@@ -67,34 +69,37 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Asks `fit` to end, if a signal has come."""
+        """Stops the training if a signal has been received."""
         self._ask_workers()
         if self.received is not None:
             self.model.stop_training = True
 
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Restores the previous signal handlers."""
+        self._restore_handlers()
+
     def _ask_workers(self) -> None:
-        """Takes note of a signal that another machine has got."""
-        workers = workers_of(self.model)
+        """Records a signal that another machine has received."""
+        workers = get_workers(self.model)
         if workers is None:
             return
         own = signal.Signals[self.received] if self.received else 0
-        number = max(int(value) for value in workers.values(own))
+        number = max(int(value) for value in workers.gather(own))
         if number and self.received is None:
             self.received = signal.Signals(number).name
             logging.warning(
                 "%s on another worker: ending after this step.", self.received
             )
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Gives the signals back to who had them."""
-        self._give_back()
-
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._is_in_fit(frame):
-            # `fit` raised, and Keras tells no callback of that.
-            before = self._handlers.get(number)
-            self._give_back()
-            hand_on(number, frame, before)
+        # Keras calls no callback when `fit` raises an exception, so the
+        # handler itself finds out whether its `fit` is still running. Every
+        # `fit` sets a new `History` on the model.
+        same_fit = getattr(self.model, "history", None) is self._history
+        if not (same_fit and is_in_fit(self.model, frame)):
+            previous = self._handlers.get(number)
+            self._restore_handlers()
+            forward_signal(number, frame, previous)
             return
         if self.received is not None:
             raise KeyboardInterrupt
@@ -104,33 +109,27 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
             self.received,
         )
 
-    def _is_in_fit(self, frame: FrameType | None) -> bool:
-        """Tells whether a signal came while the `fit` of this object ran."""
-        # Each `fit` gives the model a new `History`, which stays when it ends.
-        if getattr(self.model, "history", None) is not self._history:
-            return False
-        while frame is not None:
-            if (
-                frame.f_code.co_name == "fit"
-                and frame.f_locals.get("self") is self.model
-            ):
-                return True
-            frame = frame.f_back
-        return False
-
-    def _give_back(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self._handlers.items():
-            # Unless somebody has put a handler over this one since.
+            # Unless other code has replaced our handler during `fit`.
             if signal.getsignal(number) == self._on_signal:
-                # Python cannot name a handler that it did not install.
+                # `None` is a handler that was not installed from Python.
                 signal.signal(
                     number, signal.SIG_DFL if handler is None else handler
                 )
         self._handlers = {}
 
 
-def hand_on(number: int, frame: FrameType | None, handler: Any) -> None:
-    """Does with a signal what another handler would have done."""
+def is_in_fit(model: keras.Model, frame: FrameType | None) -> bool:
+    """Returns whether a frame runs inside the `fit` of a model."""
+    return any(
+        caller.f_code.co_name == "fit" and caller.f_locals.get("self") is model
+        for caller, _ in traceback.walk_stack(frame)
+    )
+
+
+def forward_signal(number: int, frame: FrameType | None, handler: Any) -> None:
+    """Handles a signal as another handler would have done."""
     if callable(handler):
         handler(number, frame)
     elif handler != signal.SIG_IGN:

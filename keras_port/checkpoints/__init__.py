@@ -1,13 +1,26 @@
-"""Files that are whole or not there, and what they hold."""
+"""Files that are complete or not there, and what they hold."""
 
+from keras_port.checkpoints.atomic_file import PARTIAL as PARTIAL
 from keras_port.checkpoints.atomic_file import atomic_file
+from keras_port.checkpoints.atomic_file import is_written as is_written
+from keras_port.checkpoints.atomic_file import (
+    remove_leftovers as remove_leftovers,
+)
+from keras_port.checkpoints.atomic_file import sync as sync
+from keras_port.checkpoints.background_writer import (
+    BackgroundWriter as BackgroundWriter,
+)
 from keras_port.checkpoints.checkpoint_record import CheckpointRecord
 from keras_port.checkpoints.checkpoint_record import read_record
-from keras_port.checkpoints.writable_folder import make_writable_folder
+from keras_port.checkpoints.folder_lock import FolderLock as FolderLock
+from keras_port.checkpoints.saved_model import write_model as write_model
+from keras_port.checkpoints.snapshot import read_snapshot as read_snapshot
+from keras_port.checkpoints.snapshot import write_snapshot as write_snapshot
+from keras_port.checkpoints.writable_directory import make_writable_directory
 
 __all__ = [
     "CheckpointRecord",
     "atomic_file",
-    "make_writable_folder",
+    "make_writable_directory",
     "read_record",
 ]

@@ -1,5 +1,7 @@
 """Images as arrays, and batches as a pure function of (seed, step)."""
 
+from keras_port.datasets._known_labels import known_labels as known_labels
+from keras_port.datasets._mapped import is_mapped as is_mapped
 from keras_port.datasets.idx import read_idx
 from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.mnist import Splits

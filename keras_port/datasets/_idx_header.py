@@ -1,4 +1,4 @@
-"""The header of an IDX file, and what else such a file turns out to be."""
+"""Reads the header of an IDX file, and recognizes other files."""
 
 import gzip
 import math
@@ -20,19 +20,19 @@ ELEMENT_TYPES: dict[int, np.dtype[Any]] = {
 # The most that every supported version of NumPy can hold.
 MAX_RANK = 32
 CHUNK = 1 << 20
-# How many bytes of something else are looked at, and shown.
+# How many bytes of a different file are read and shown.
 SHOWN = 32
 DOWNLOAD_AGAIN = "Download the file again."
 
 
 class IdxError(Exception):
-    """What is wrong with a file whose name is added further up."""
+    """A problem with a file; the caller adds the file's name."""
 
 
 def read_header(
     stream: BinaryIO | gzip.GzipFile, limit: int, *, exact: bool
 ) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Returns the type and the shape of the elements, which may be there.
+    """Returns the type and the shape of the elements, and checks the size.
 
     Args:
         stream: The file, unpacked, at its beginning.
@@ -63,7 +63,7 @@ def wrong_size(
 def read_up_to(stream: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
     """Returns the next `count` bytes, or as many as there are.
 
-    The memory grows with what arrives, never with what was asked for.
+    Memory grows with the bytes that are read, not with `count`.
     """
     data = bytearray()
     while chunk := stream.read(min(CHUNK, count - len(data))):
@@ -72,7 +72,7 @@ def read_up_to(stream: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
 
 
 def read_magic(stream: BinaryIO | gzip.GzipFile) -> bytes:
-    """Returns the first four bytes, and refuses what is not IDX at all."""
+    """Returns the first four bytes, or raises `IdxError` for other files."""
     magic = bytes(read_up_to(stream, 4))
     if len(magic) == 4 and magic.startswith(b"\0\0"):
         return magic
@@ -86,7 +86,7 @@ def read_magic(stream: BinaryIO | gzip.GzipFile) -> bytes:
             f"and the server's answer was saved instead. {DOWNLOAD_AGAIN}"
         )
     raise IdxError(
-        f"this is no IDX file: it begins with {begin!r}, expected two zero "
+        f"this is not an IDX file: it begins with {begin!r}, expected two zero "
         "bytes, the type of the elements and the number of dimensions"
     )
 

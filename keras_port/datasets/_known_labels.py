@@ -1,7 +1,7 @@
-"""The labels behind datasets that were made of them.
+"""The labels of datasets that this package creates.
 
-A check in the dataset itself costs up to a tenth of a perceptron's step, again
-in each step, for labels that can be looked at once.
+A check inside the dataset would take up to a tenth of every step of a
+perceptron. These labels are checked once.
 """
 
 import weakref
@@ -18,10 +18,10 @@ _LABELS: weakref.WeakKeyDictionary[tf.data.Dataset, npt.NDArray[np.uint8]] = (
 def note_labels(
     dataset: tf.data.Dataset, labels: npt.NDArray[np.uint8]
 ) -> None:
-    """Notes that a dataset has these labels, in some order, and no others."""
+    """Records the labels of a dataset, in any order."""
     _LABELS[dataset] = labels
 
 
 def known_labels(dataset: tf.data.Dataset) -> npt.NDArray[np.uint8] | None:
-    """Returns the labels behind a dataset, or `None` if they are not known."""
+    """Returns the labels of a dataset, or `None` if they are not known."""
     return _LABELS.get(dataset)

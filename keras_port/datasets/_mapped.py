@@ -1,4 +1,4 @@
-"""Arrays that lie in a file and not in memory."""
+"""Arrays that are in a file and not in memory."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def is_mapped(array: Any) -> bool:
 def row_gatherer(
     images: npt.NDArray[np.uint8], shape: Sequence[int]
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns what gathers images by their indices, in a given shape.
+    """Returns a function that gathers images by their indices.
 
     Images in memory are held as one tensor. Of images in a mapped file, only
     those of a batch are read.
@@ -51,7 +51,7 @@ def row_gatherer(
     def gather(indices: tf.Tensor) -> tf.Tensor:
         # Not stateful: the same indices give the same images.
         rows = tf.numpy_function(read, [indices], tf.uint8, stateful=False)
-        # Gives the shape as well: that of what Python returns is not known.
+        # Also sets the shape, which is unknown after a Python function.
         return tf.reshape(rows, (indices.shape[0], *shape))
 
     return gather

@@ -1,4 +1,4 @@
-"""Reads IDX files, the format in which MNIST and its like are published."""
+"""Reads IDX files, the format of MNIST and similar data sets."""
 
 import gzip
 import math
@@ -30,14 +30,13 @@ def read_idx(
 ) -> npt.NDArray[Any]:
     """Reads an IDX file, raw or gzip-compressed, into an array.
 
-    Whether the file is compressed is told from its content, not its name. A
-    file whose header claims more than the file holds is refused before memory
-    is taken for it.
+    The content of the file, not its name, tells whether it is compressed. A
+    header that announces more data than the file holds raises an error before
+    memory is allocated.
 
-    With `mmap=True` the data stay in the file, and the operating system reads
-    what is used and forgets it when memory is short: for data larger than
-    memory. The header is checked as ever. Leave the file as it is while it is
-    mapped: one that is cut short ends the process.
+    With `mmap=True` the data stay in the file, for data larger than memory. The
+    operating system reads the parts that are used. The header is still checked.
+    Do not change the file while it is mapped: truncating it ends the process.
 
     Args:
         path: The file.
@@ -89,13 +88,13 @@ def read_idx(
 
 
 def file_size(path: Path) -> int:
-    """Returns the size of a file in bytes, and refuses what is no file."""
+    """Returns the size of a file in bytes, if it is a regular file."""
     found = path.stat()
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(
             f"{path} is a folder; `path` must be an IDX file"
         )
-    # Opening a pipe would wait for a writer, possibly for ever.
+    # Opening a pipe would wait for a writer, possibly forever.
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(
             f"{path} is not a regular file (a pipe or a device?); `path` must "
@@ -120,7 +119,7 @@ def packed_error(path: Path) -> IdxError:
     name = shlex.quote(str(path))
     command = f"gunzip -k {name}"
     if path.suffix != ".gz":
-        # gunzip takes no other name.
+        # gunzip requires this suffix.
         packed = shlex.quote(f"{path}.gz")
         command = f"mv {name} {packed} && gunzip -k {packed}"
     return IdxError(

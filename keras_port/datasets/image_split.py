@@ -14,19 +14,19 @@ FLOAT32 = npt.NDArray[np.float32]
 
 
 class ImageSplit:
-    """Holds the images and labels of one split, and deals batches of them.
+    """Holds the images and labels of a split, and returns batches of them.
 
-    Pixels stay uint8, a quarter of the memory of float32, and are scaled to
-    [0, 1] once, where a batch is made. The arrays are read-only views: nothing
-    is copied, and nobody changes the data by accident. Images in a mapped file,
-    `np.memmap`, stay there, in slices too.
+    Pixels stay uint8, a quarter of the memory of float32, and are scaled to [0,
+    1] once, when a batch is created. The arrays are read-only views: nothing is
+    copied, and the data cannot change by accident. Images in a mapped file,
+    `np.memmap`, stay there, even in slices.
 
     Args:
         images: uint8 array (n, height, width), pixels from 0 to 255.
         labels: uint8 array (n,), classes counted from 0.
         num_classes: Number of classes, 1 to 256. Defaults to 10.
-        seed: Whole number, 0 or more, from which the orders of `next_batch`
-            are drawn. Defaults to 0.
+        seed: Whole number, 0 or more, the seed of the orders of `next_batch`.
+            Defaults to 0.
 
     Attributes:
         images: uint8 (n, height, width), read-only.
@@ -100,9 +100,9 @@ class ImageSplit:
     def next_batch(self, size: int) -> tuple[FLOAT32, FLOAT32]:
         """Returns the next batch, as the tutorials of TensorFlow 1 do.
 
-        Walks through all images in a shuffled order, then in another one. A
-        batch may span the end of an epoch, so each is full. Each epoch's order
-        depends on `seed` and on the epoch alone.
+        Returns all images in a shuffled order, then in a new order in the next
+        epoch. A batch may span two epochs, so every batch is full. The order of
+        an epoch depends only on `seed` and the epoch.
 
         Args:
             size: Number of examples, 1 or more; may be larger than the split.
@@ -119,7 +119,7 @@ class ImageSplit:
         return images, labels
 
     def _next_indices(self, size: int) -> npt.NDArray[np.intp]:
-        """Returns the next `size` indices, and moves on behind them."""
+        """Returns the next `size` indices, and advances the position."""
         parts = []
         while size:
             epoch, start = divmod(self._position, len(self))

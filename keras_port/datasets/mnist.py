@@ -1,4 +1,4 @@
-"""Loads MNIST, or another data set in the same four files."""
+"""Loads MNIST, or a different data set in the same four files."""
 
 import contextlib
 import importlib.resources
@@ -23,9 +23,9 @@ class Splits(NamedTuple):
     """The three parts of a data set.
 
     Attributes:
-        train: What a model learns from.
-        validation: What tells during the training which weights are best.
-        test: What nobody looks at before the end.
+        train: To train the model.
+        validation: To choose the best weights during training.
+        test: To test the model once, at the end.
 
     Example:
 
@@ -45,7 +45,7 @@ def load_mnist(
     validation_size: int = 5000,
     mmap: bool = False,
 ) -> Splits:
-    """Loads MNIST from the package itself, or a data set like it from a folder.
+    """Loads MNIST from the package, or a similar data set from a folder.
 
     No network is used. The first training images are the validation split, as
     in the TensorFlow 1 tutorials.
@@ -157,7 +157,7 @@ def find_file(folder: Path, stem: str, kind: str) -> Path | None:
 
 def read_split(images_path: Path, labels_path: Path, mmap: bool) -> ImageSplit:
     """Returns a file of images, perhaps mapped, with its file of labels."""
-    # Labels are small, and each is looked at.
+    # Labels are small, and all of them are checked.
     images, labels = read_idx(images_path, mmap=mmap), read_idx(labels_path)
     try:
         return ImageSplit(images, labels)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-MEND = (
+FIX = (
     "Pass the uint8 pixels, which are scaled here, or floats that you have "
     "divided by 255 once."
 )
@@ -18,11 +18,11 @@ def scale_pixels(images: npt.ArrayLike) -> npt.NDArray[np.float32]: ...
 @overload
 def scale_pixels(images: tf.Tensor) -> tf.Tensor: ...
 def scale_pixels(images: Any) -> Any:
-    """Turns pixels from 0 to 255 into floats from 0 to 1, and only once.
+    """Scales pixels from 0 to 255 to floats from 0 to 1, only once.
 
-    Whole numbers are divided by 255. Floats from 0 to 1 are scaled already and
-    pass through. Arrays and tensors give the same result to the last bit, in
-    a `tf.function` and with XLA, too.
+    Integers are divided by 255. Floats from 0 to 1 are already scaled and do
+    not change. Arrays and tensors give the same result to the bit, even in a
+    `tf.function` and with XLA.
 
     Args:
         images: Array or `tf.Tensor` of any shape; uint8, another integer type
@@ -33,9 +33,9 @@ def scale_pixels(images: Any) -> Any:
         tensor. Floats that are float32 already are not copied.
 
     Raises:
-        ValueError: If floats are over 1, below 0 or NaN, or integers outside
-            0 to 255. The values of a symbolic tensor are not known and so not
-            looked at. Also for a type that is no number of these kinds.
+        ValueError: If floats are over 1, below 0 or NaN, or integers outside 0
+            to 255. The values of a symbolic tensor are unknown and not checked.
+            Also for any other dtype.
 
     Example:
 
@@ -88,7 +88,7 @@ def check_values(images: npt.NDArray[Any]) -> None:
         return
     most = 255 if is_integer else 1
     low, high = images.min(), images.max()
-    # Written so that NaN, for which no comparison holds, is refused.
+    # Written so that NaN, for which no comparison is true, is rejected.
     if low >= 0 and high <= most:
         return
     state = (
@@ -96,13 +96,13 @@ def check_values(images: npt.NDArray[Any]) -> None:
     )
     raise ValueError(
         f"`images` are {state}: expected values from 0 to {most}. "
-        f"Received: {name} from {low} to {high}. {MEND}"
+        f"Received: {name} from {low} to {high}. {FIX}"
     )
 
 
 def wrong_type(name: str) -> ValueError:
-    """Returns the error for elements that are no pixels of any kind."""
+    """Returns the error for a dtype that cannot hold pixels."""
     return ValueError(
         "`images` must be uint8 from 0 to 255, or floats from 0 to 1. "
-        f"Received: type {name}. {MEND}"
+        f"Received: type {name}. {FIX}"
     )

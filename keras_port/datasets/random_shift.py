@@ -1,4 +1,4 @@
-"""Moves the images of a batch by some pixels, each to another side."""
+"""Shifts the images of a batch at random by a few pixels."""
 
 import tensorflow as tf
 
@@ -6,12 +6,12 @@ import tensorflow as tf
 def randomly_shifted(
     images: tf.Tensor, max_shift: int, seed: int, step: tf.Tensor
 ) -> tf.Tensor:
-    """Returns the images, each moved at random; what comes in is black.
+    """Returns the images, each shifted at random; the border is black.
 
     Args:
         images: Of shape (batch, height, width).
-        max_shift: Pixels by which an image moves up or down, and left or
-            right, at the most; each number of pixels is equally likely.
+        max_shift: Largest shift in pixels, up or down and left or right; every
+            shift is equally likely.
         seed: Whole number from 0 to 2**63 - 1.
         step: Number of the batch, int64; the shifts depend on it and on
             `seed` alone.
@@ -31,7 +31,7 @@ def randomly_shifted(
     rows = corners[0] + tf.range(height)
     columns = corners[1] + tf.range(width)
     moved = tf.gather(padded, rows, batch_dims=1)
-    # Columns by a second gather of rows: one along the last axis is slow.
+    # Columns by a second gather of rows: a gather along the last axis is slow.
     moved = tf.transpose(moved, [0, 2, 1])
     moved = tf.gather(moved, columns, batch_dims=1)
     return tf.transpose(moved, [0, 2, 1])

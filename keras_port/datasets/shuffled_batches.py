@@ -15,7 +15,7 @@ from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.pixels import scale_pixels
 from keras_port.datasets.random_shift import randomly_shifted
 
-# Two batches hide the time to make one behind the time of a step.
+# With two batches, the next batch is ready when a step ends.
 PREFETCHED = 2
 
 
@@ -29,12 +29,11 @@ def shuffled_batches(
     one_hot: bool = False,
     max_shift: int = 0,
 ) -> tf.data.Dataset:
-    """Deals full batches of a split for ever, each epoch in another order.
+    """Returns endless batches of a split, every epoch in a different order.
 
-    The batch of step k depends on `seed` and k alone, so there is no state to
-    save: with `start_batch=k`, a resumed training goes on with the batch that
-    would have come next. An epoch deals each image once; a batch may span
-    several epochs.
+    The batch of step k depends only on `seed` and k, so there is no state to
+    save: with `start_batch=k`, a resumed training continues with the next
+    batch. An epoch has every image once; a batch may span several epochs.
 
     Args:
         split: The images and labels. They are held once, as uint8; images in
@@ -42,16 +41,15 @@ def shuffled_batches(
         batch_size: Examples in each batch, 1 or more.
         seed: Whole number from 0 to 2**63 - 1. Another seed gives other
             orders. An order may change with the version of TensorFlow.
-        start_batch: Number of batches to leave out, in steps;
-            `model.optimizer.iterations` when a training goes on. Defaults
-            to 0.
+        start_batch: Number of batches to skip; `model.optimizer.iterations` to
+            resume a training. Defaults to 0.
         image_shape: Shape of one image in the batch, of as many pixels as the
             split's, such as (784,), (28, 28) or (28, 28, 1). Defaults to None,
             one row of height * width.
         one_hot: Whether labels are one-hot rows. Defaults to False, one
             integer per example.
-        max_shift: Pixels by which each image is moved at random, at the most,
-            up or down and left or right; black pixels come in. Defaults to 0.
+        max_shift: Largest random shift of an image in pixels, up or down and
+            left or right; the border is black. Defaults to 0.
 
     Returns:
         Dataset of infinite cardinality. Its elements are images, float32
@@ -105,7 +103,7 @@ def shuffled_batches(
 
     stream = shuffled_indices(len(split), seed, start_batch * batch_size)
     batches = stream.rebatch(batch_size, drop_remainder=True)
-    # `rebatch` loses the knowledge that its input never ends.
+    # `rebatch` does not know that its input is endless.
     endless = tf.data.experimental.assert_cardinality(
         tf.data.INFINITE_CARDINALITY
     )
@@ -123,7 +121,7 @@ def shuffled_batches(
 
 
 def shuffled_indices(count: int, seed: int, start: int) -> tf.data.Dataset:
-    """Deals the indices of one epoch after the other, each as one vector.
+    """Yields the indices of every epoch as one vector.
 
     Args:
         count: Examples in an epoch.
@@ -155,8 +153,8 @@ def mapped(
 ) -> tf.data.Dataset:
     """Returns `dataset.map(function)` for a function of operations alone.
 
-    `map` has AutoGraph convert each function, which delays the first step, and
-    these have nothing to convert.
+    By default `map` converts every function with AutoGraph, which delays the
+    first step and is not needed here.
     """
     return dataset.map(tf.autograph.experimental.do_not_convert(function))
 
@@ -168,7 +166,7 @@ def batch_options() -> tf.data.Options:
     # 10.3 s instead of 5.2 s in half of the runs, and in none without.
     options.autotune.enabled = False
     options.deterministic = True
-    # To look for optimizations delays the first batch by 40 ms.
+    # Searching for optimizations delays the first batch by 40 ms.
     options.experimental_optimization.apply_default_optimizations = False
     return options
 

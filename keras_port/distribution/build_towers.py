@@ -1,32 +1,36 @@
-"""Makes a model of lesson 4 out of a model's builder."""
+"""Builds a model with the towers of lesson 4."""
 
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
-from keras_port.distribution.devices import chosen_devices
+from keras_port.distribution.devices import choose_devices
 from keras_port.distribution.tower_model import CPU
+from keras_port.distribution.tower_model import TowerImageModel
 from keras_port.distribution.tower_model import TowerModel
+from keras_port.models import ImageModel
 
 
 def build_towers(
     build: Callable[[], keras.Model], *, num_devices: int | None = None
 ) -> TowerModel:
-    """Builds a model with its weights on the CPU and a tower on each device.
+    """Builds a model with its weights on the CPU and a tower on every device.
 
     Args:
-        build: Builds a functional model, such as `models.build_cnn`.
+        build: Function that builds a functional model, such as
+            `models.build_cnn`.
         num_devices: Number of towers. Defaults to `None`: all GPUs, or the CPU
-            where there is none.
+            if there is no GPU.
 
     Returns:
-        A `TowerModel` of the same layers, inputs, outputs and name.
+        A `TowerModel` with the same layers, inputs, outputs and name. It scales
+        pixels if the built model is an `ImageModel`.
 
     Raises:
-        ValueError: For a number below 1, or more devices than there are.
-        RuntimeError: If the CPU would have to be divided, and TensorFlow has
-            begun to use it.
+        ValueError: If `num_devices` is less than 1 or there are fewer devices.
+        RuntimeError: If the CPU would have to be split into several devices
+            and TensorFlow is already using it.
 
     Example:
 
@@ -35,10 +39,12 @@ def build_towers(
     ... )
     >>> model.compile(optimizer="sgd", loss=CourseCrossEntropy())
     """
-    # Before the first tensor, if the CPU has to be divided.
-    chosen_devices(num_devices)
+    # Before the first tensor, if the CPU has to be split.
+    choose_devices(num_devices)
     with tf.device(CPU):
         model = build()
-        return TowerModel(
+        is_image_model = isinstance(model, ImageModel)
+        tower_class = TowerImageModel if is_image_model else TowerModel
+        return tower_class(
             model.input, model.output, num_devices=num_devices, name=model.name
         )

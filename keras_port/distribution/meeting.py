@@ -1,4 +1,4 @@
-"""Waits for the other workers of a cluster, and not for ever."""
+"""Waits for the other workers of a cluster, with a timeout."""
 
 from collections.abc import Sequence
 import contextlib
@@ -12,12 +12,12 @@ PAUSE = 0.2
 def meet(addresses: Sequence[str], index: int, timeout: float) -> None:
     """Returns when all workers of a cluster have started.
 
-    TensorFlow itself waits for a worker that never comes without end or word.
+    TensorFlow itself would wait forever, without a message.
 
     Args:
-        addresses: Of all workers, `"host:port"`.
-        index: Of this one.
-        timeout: Seconds to wait at the most.
+        addresses: Addresses of all workers, `"host:port"`.
+        index: Position of this worker in the list.
+        timeout: Largest number of seconds to wait.
 
     Raises:
         TimeoutError: Names the workers that have not started.

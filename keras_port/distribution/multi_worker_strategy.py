@@ -21,22 +21,22 @@ def multi_worker_strategy(
     index: int | None = None,
     timeout: float = 300.0,
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
-    """Lets the devices of several machines share each batch.
+    """Creates a strategy in which several machines share a batch.
 
-    The same script is started on each machine, as a worker of the cluster.
-    Each worker computes its share of the batch, and all apply the same
-    update, so that their weights stay the same to the bit. The first worker,
-    the chief, writes the files. The function returns when all have started.
+    Start the same script on every machine, as a worker of the cluster. Every
+    worker computes its part of the batch, and all apply the same update, so
+    that their weights stay the same to the bit. The first worker, the chief,
+    writes the files. The function returns when all have started.
 
-    Each worker reads the whole batches and takes its share of them, so the
-    data must be the same on each: `shuffled_batches` with the same seed.
+    Every worker reads the whole batches and uses its part, so the data must be
+    the same on every worker: `shuffled_batches` with the same seed.
 
     Args:
-        workers: Addresses of all workers, `"host:port"`, the same list on
-            each. Defaults to `None`: they are in the environment variable
-            `TF_CONFIG`, as many schedulers of clusters set it.
-        index: Position of this worker in the list. Defaults to `None`, and is
-            given together with `workers` only.
+        workers: Addresses of all workers, `"host:port"`, the same list on every
+            worker. Defaults to `None`: read them from the environment variable
+            `TF_CONFIG`, which many cluster schedulers set.
+        index: Position of this worker in the list. Give it only with `workers`.
+            Defaults to `None`.
         timeout: Seconds to wait for the other workers to start. Defaults to
             300.
 
@@ -45,11 +45,11 @@ def multi_worker_strategy(
         is called outside of it, by all workers.
 
     Raises:
-        ValueError: If nothing says which the workers are, or the list or
-            `TF_CONFIG` is malformed.
+        ValueError: If the workers are not given, or the list or `TF_CONFIG` is
+            malformed.
         TimeoutError: If a worker has not started in time.
         OSError: If the port of this worker is in use.
-        RuntimeError: If TensorFlow has begun to work before.
+        RuntimeError: If TensorFlow has already created a tensor.
 
     Example:
 
@@ -76,14 +76,15 @@ def multi_worker_strategy(
         if "startup" not in str(error):
             raise
         raise RuntimeError(
-            "`multi_worker_strategy` must be called before TensorFlow has made its "
-            "first tensor, model or dataset: it starts the connections to the "
-            "other workers. Move it to the beginning of the script."
+            "`multi_worker_strategy` must be called before TensorFlow creates "
+            "its first tensor, model or dataset, because it starts the "
+            "connections to the other workers. Move it to the beginning of "
+            "the script."
         ) from None
 
 
 def resolver_of(workers: Sequence[str], index: int | None) -> Any:
-    """Returns what tells TensorFlow of the workers in a list."""
+    """Returns a cluster resolver for a list of workers."""
     for address in workers:
         host, colon, port = str(address).rpartition(":")
         if not (host and colon and port.isdigit()):
@@ -109,7 +110,7 @@ def resolver_of(workers: Sequence[str], index: int | None) -> Any:
 
 
 def resolver_of_environment(index: int | None) -> Any:
-    """Returns what tells TensorFlow of the workers in `TF_CONFIG`."""
+    """Returns a cluster resolver for the workers in `TF_CONFIG`."""
     if index is not None:
         raise ValueError(
             "`index` is given without `workers`, to which it belongs. Give "

@@ -1,4 +1,4 @@
-"""The computational graph without TensorBoard: names, values, one page."""
+"""Shows the computational graph of a model, without TensorBoard."""
 
 from keras_port.inspection.clean_graph import clean_graph_def
 from keras_port.inspection.model_graph import ModelGraph

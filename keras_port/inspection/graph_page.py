@@ -1,4 +1,4 @@
-"""A graph as one page of HTML that loads nothing."""
+"""Writes a graph as one page of HTML that loads nothing."""
 
 from collections.abc import Sequence
 import html
@@ -9,13 +9,13 @@ from keras_port.inspection.records import GraphOperation
 from keras_port.inspection.records import shape_text
 
 TEMPLATE = "graph_page.html"
-# Where the template takes the name and the operations.
+# Placeholders of the template for the name and the operations.
 TITLE_MARK = "{{title}}"
 DATA_MARK = "{{data}}"
 
 
 def graph_page(name: str, operations: Sequence[GraphOperation]) -> str:
-    """Returns the page that shows a graph.
+    """Returns the HTML page that shows a graph.
 
     Args:
         name: Title of the page.
@@ -34,7 +34,7 @@ def graph_page(name: str, operations: Sequence[GraphOperation]) -> str:
 
 
 def page_operation(operation: GraphOperation) -> dict[str, object]:
-    """Returns what the page shows of an operation."""
+    """Returns the data that the page shows about an operation."""
     return {
         "name": operation.name,
         "type": operation.type,
@@ -54,7 +54,7 @@ def page_operation(operation: GraphOperation) -> dict[str, object]:
 
 
 def script_json(data: object) -> str:
-    """Returns JSON that cannot end the script element around it."""
+    """Returns JSON that is safe inside a script element."""
     text = json.dumps(data, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

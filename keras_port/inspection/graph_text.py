@@ -1,4 +1,4 @@
-"""A graph as text, a line for each operation."""
+"""Writes a graph as text, with one line for each operation."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The computational graph of a model, as TensorFlow 1 users had it."""
+"""The computational graph of a model, as an object to ask."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -9,18 +9,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_port._support import unnumbered_name
 from keras_port.inspection.evaluation import Evaluation
 from keras_port.inspection.graph_page import graph_page
 from keras_port.inspection.graph_text import graph_text
-from keras_port.inspection.operations import list_operations
-from keras_port.inspection.operations import plain_shape
 from keras_port.inspection.records import GraphTensor
-from keras_port.inspection.records import GraphVariable
+from keras_port.inspection.records import list_operations
+from keras_port.inspection.records import list_variables
 from keras_port.inspection.tensor_names import TensorNames
-from keras_port.inspection.traced import Traced
-from keras_port.inspection.traced import graph_name
-from keras_port.inspection.traced import trace_function
-from keras_port.inspection.traced import trace_model
+from keras_port.inspection.tracing import TracedCall
+from keras_port.inspection.tracing import trace_function
+from keras_port.inspection.tracing import trace_model
 
 
 def graph(
@@ -28,16 +27,17 @@ def graph(
     *specs: Any,
     training: bool = False,
 ) -> "ModelGraph":
-    """Shows the computational graph of a model, without TensorBoard.
+    """Returns the computational graph of a model or a function.
 
     Args:
         model: A built model or layer, of this package or of Keras:
             functional, sequential or subclassed; or a plain Python function of
             TensorFlow operations.
-        *specs: A `tf.TensorSpec` for each argument of a function, and of a
+        *specs: A `tf.TensorSpec` for each argument of a function, or of a
             model that does not say which inputs it was built with. Defaults to
             the inputs of the model.
-        training: Whether the model runs as in training. Defaults to `False`.
+        training: Whether to call the model in training mode. Defaults to
+            `False`.
 
     Returns:
         A `ModelGraph`.
@@ -54,33 +54,37 @@ def graph(
     """
     if isinstance(model, keras.Layer):
         traced = trace_model(model, specs, training)
-        return ModelGraph(traced, graph_name(model))
+        return ModelGraph(traced, unnumbered_name(model))
     if not callable(model):
         raise ValueError(
             "`model` must be a Keras model or layer, or a function. "
-            f"Received: {type(model).__name__}"
+            f"Received: model={model!r}."
         )
     if training:
-        raise ValueError("`training` is for models; a function has none.")
+        raise ValueError(
+            "`training` applies only to models and layers, not to a function. "
+            "Received: training=True."
+        )
     name = getattr(model, "__name__", "function")
     return ModelGraph(trace_function(model, specs), name)
 
 
 class ModelGraph:
-    """The computational graph of a model; `inspection.graph` makes it.
+    """Holds the computational graph of a model; `inspection.graph` makes it.
 
-    Names begin with the layers' names, operations in lower case: `conv1/relu`
-    is an operation, `conv1/relu:0` its tensor and `conv1/kernel` a variable.
-    They are the same each time, and for each model that is built alike.
+    Names start with those of the layers, and operations are in lower case:
+    `conv1/relu` is an operation, `conv1/relu:0` its tensor and `conv1/kernel` a
+    variable. The names are the same in every process, and for every model that
+    is built alike.
 
     Args:
-        traced: The traced model.
+        traced: The traced call of the model.
         name: Title of the graph.
 
     Attributes:
         name: Name of the model.
-        operations: All operations, a `GraphOperation` each.
-        variables: All variables of the model, a `GraphVariable` each.
+        operations: All operations, as `GraphOperation` records.
+        variables: All variables of the model, as `GraphVariable` records.
 
     Example:
 
@@ -91,7 +95,7 @@ class ModelGraph:
     ['fc/kernel', 'fc/bias']
     """
 
-    def __init__(self, traced: Traced, name: str) -> None:
+    def __init__(self, traced: TracedCall, name: str) -> None:
         self.name = name
         self.operations = list_operations(traced)
         self.variables = list_variables(traced)
@@ -107,11 +111,15 @@ class ModelGraph:
         """Returns a tensor by its name.
 
         Args:
-            name: Such as `"conv1/relu:0"`. Upper and lower case do not matter,
-                and `"conv1:0"` is what the layer `conv1` gives to the next.
+            name: Name such as `"conv1/relu:0"`, in upper or lower case.
+                `"conv1:0"` is the result of the layer `conv1`.
+
+        Returns:
+            A `GraphTensor`.
 
         Raises:
-            ValueError: If there is none; the message has the nearest names.
+            ValueError: If there is no such tensor. The message lists the
+                closest names.
         """
         found = self._names.find(name)
         operation = self._names.by_tensor.get(found)
@@ -132,21 +140,21 @@ class ModelGraph:
     def run(self, fetches: Any, feeds: Mapping[Any, Any] | None = None) -> Any:
         """Evaluates tensors, as `Session.run` did.
 
-        Variables have the values that they have now. Nothing of the model
-        changes, also with `training=True`.
+        Variables have their current values. Nothing in the model changes, even
+        with `training=True`.
 
         Args:
             fetches: Name of a tensor, or a list, tuple or dict of names.
-            feeds: Values of tensors by their names: of inputs, of anything in
-                between (what lies before it then needs no value) or of
-                variables. Defaults to none.
+            feeds: Values of tensors, keyed by name: of inputs, of variables or
+                of any tensor in between, which then needs no inputs. Defaults
+                to `None`: no feeds.
 
         Returns:
             The values as arrays, in the structure of `fetches`.
 
         Raises:
-            ValueError: For an unknown name, a value of a wrong shape or type,
-                or an input that is needed and has no value.
+            ValueError: If a name is unknown, a value has the wrong shape or
+                type, or an input that is needed has no value.
         """
         names = [self._names.find(name) for name in tf.nest.flatten(fetches)]
         values = {
@@ -159,20 +167,20 @@ class ModelGraph:
         )
 
     def as_graph_def(self) -> tf.compat.v1.GraphDef:
-        """Returns the graph as TensorFlow 1 wrote it, with clean names."""
+        """Returns the graph as a `GraphDef` of TensorFlow 1."""
         copy = tf.compat.v1.GraphDef()
         copy.CopyFrom(self._graph_def)
         return copy
 
     def to_text(self) -> str:
-        """Returns the graph as text, a line for each operation."""
+        """Returns the graph as text, with one line for each operation."""
         return graph_text(self.name, self.operations, self.variables)
 
     def to_html(self, path: str | os.PathLike[str]) -> pathlib.Path:
-        """Writes the graph as one page that needs nothing but a browser.
+        """Writes the graph as one page that needs only a browser.
 
         Args:
-            path: File to write, such as `"graph.html"`. An existing one is
+            path: File to write, such as `"graph.html"`. An existing file is
                 replaced.
 
         Returns:
@@ -187,21 +195,3 @@ class ModelGraph:
             f"<ModelGraph {self.name!r}: {len(self.operations)} operations, "
             f"{len(self.variables)} variables>"
         )
-
-
-def list_variables(traced: Traced) -> list[GraphVariable]:
-    """Returns the variables of a model, without optimizer and metrics."""
-    own = None
-    if traced.scopes is not None:
-        own = {id(variable) for variable in traced.scopes.layer.variables}
-    return [
-        GraphVariable(
-            name=name,
-            shape=plain_shape(variable.shape),
-            dtype=tf.as_dtype(variable.dtype).name,
-            trainable=bool(variable.trainable),
-            variable=variable,
-        )
-        for name, variable in traced.clean.variables.items()
-        if own is None or id(variable) in own
-    ]

@@ -1,29 +1,28 @@
-"""Operation names that begin with the layers' names, and stay the same."""
+"""Operation names that start with the names of the layers."""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
 
-import keras
-
-from keras_port.inspection.layer_names import LayerScope
-from keras_port.inspection.layer_names import graph_names
-from keras_port.inspection.layer_names import joined
-from keras_port.inspection.layer_names import split_number
+from keras_port._support import LayerScope
+from keras_port._support import join_path
+from keras_port._support import split_number
+from keras_port._support import unnumbered_name
 
 
 class UniqueNames:
-    """Gives each name once; names that differ in case alone count as one."""
+    """Gives every name once; names that differ only in case count as one."""
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
         self._taken = {name.lower() for name in taken}
 
     def give(self, name: str, *, reserved: Iterable[str] = ()) -> str:
-        """Returns the name, or the next with a number that is still free.
+        """Returns the name, or the name with the next number that is free.
 
         Args:
-            name: The name wanted.
-            reserved: Names that may only be given as they are.
+            name: The requested name.
+            reserved: Names that are given only on request, never because they
+                are the next free ones.
         """
         base, number = split_number(name)
         given = name
@@ -47,57 +46,60 @@ class _Node:
 
 
 class OperationNames:
-    """Makes the names of a traced graph those that a reader expects.
+    """Renames the operations of a traced graph after the layers.
 
-    TensorFlow makes each scope unique when it is opened, and Keras opens one
-    to build a layer and one to call it. So the traced names are
+    TensorFlow makes every scope unique when it is opened, and Keras opens one
+    scope to build a layer and another one to call it. So the traced names are
     `cnn_1/conv1_1/Relu`, or `cnn_5/conv1_5/Relu` for the next model. Here the
-    scope of the model goes, layers have their own names, and the operations
-    under them are in lower case: `conv1/relu`. A second call of a layer gets a
-    number. Without a model names stay as they are.
+    scope of the model is left out, layers have their own names, and the
+    operations under them are in lower case: `conv1/relu`. A second call of a
+    layer gets a number. Without a model, names stay as they are.
 
     Args:
         model: The scopes of the model, or `None`.
-        rules: Scopes to rename, such as `{"gradient_tape": "gradients"}`.
-            Numbers that TensorFlow appended do not matter.
+        renamed_scopes: New names of scopes, such as
+            `{"gradient_tape": "gradients"}`. They apply also to a scope to
+            which TensorFlow appended a number.
     """
 
     def __init__(
-        self, model: LayerScope | None, rules: Mapping[str, str]
+        self, model: LayerScope | None, renamed_scopes: Mapping[str, str]
     ) -> None:
         self._model = model
-        self._rules = sorted(rules.items(), key=lambda rule: -len(rule[0]))
+        self._renamed_scopes = sorted(
+            renamed_scopes.items(), key=lambda scope: -len(scope[0])
+        )
         self._by_name = {
             scope.layer.name: scope
             for _, scope in (model.walk() if model else ())
             if scope is not model
         }
 
-    def apply_rules(self, name: str) -> str:
+    def rename_scopes(self, name: str) -> str:
         """Returns a traced name with its first scopes renamed."""
         segments = name.split("/")
-        for old, new in self._rules:
+        for old, new in self._renamed_scopes:
             scopes = old.split("/")
             head = segments[: len(scopes)]
             if head and head[-1] != scopes[-1]:
                 head = [*head[:-1], split_number(head[-1])[0]]
             if head == scopes and len(segments) > len(scopes):
-                return joined(new, *segments[len(scopes) :])
+                return join_path(new, *segments[len(scopes) :])
         return name
 
     def clean(
         self, operations: Iterable[str], fixed: Mapping[str, str]
     ) -> dict[str, str]:
-        """Returns the clean name of each operation by its traced name.
+        """Returns the clean names of the operations, keyed by traced name.
 
         Args:
             operations: Traced names, in the order of the graph.
-            fixed: Names that are known already, by traced name.
+            fixed: Clean names that are known already, keyed by traced name.
         """
         root = _Node("")
         memo: dict[str, tuple[_Node, LayerScope | None]] = {"": (root, None)}
         rest = {
-            name: self.apply_rules(name)
+            name: self.rename_scopes(name)
             for name in operations
             if name not in fixed
         }
@@ -105,7 +107,7 @@ class OperationNames:
         for name, path in rest.items():
             node, _ = self._node(path, memo, are_operations)
             if node.operation is not None:
-                # Two scopes became one by the rules.
+                # Renaming made one scope of two.
                 parent, _ = memo[path.rpartition("/")[0]]
                 node = _Node(node.segment)
                 parent.children.append(node)
@@ -128,7 +130,7 @@ class OperationNames:
         if self._model is not None and path not in are_operations:
             scope = self._layer(segment, around)
         if scope is self._model is not None and not parent.holds_model:
-            # The scope of the model goes; a second call keeps it.
+            # Leave out the scope of the model, except in a second call.
             parent.holds_model = True
             memo[path] = (parent, scope)
             return memo[path]
@@ -140,9 +142,9 @@ class OperationNames:
     def _layer(
         self, segment: str, around: LayerScope | None
     ) -> LayerScope | None:
-        """Returns the layer that a scope inside the layer `around` is of."""
-        # `dense_1` is the call of `dense` if there is one: a layer `dense_1`
-        # would have the scope `dense_1_1`.
+        """Returns the layer of a scope that is inside the layer `around`."""
+        # `dense_1` is the call of `dense` if there is such a layer: a layer
+        # `dense_1` would have the scope `dense_1_1`.
         assert self._model is not None
         for name in (split_number(segment)[0], segment):
             if around is None and name == self._model.layer.name:
@@ -154,7 +156,7 @@ class OperationNames:
         return None
 
     def _assign(self, node: _Node, path: str, names: dict[str, str]) -> None:
-        """Names the children of a node whose own name is known."""
+        """Names the children of a node that has the name `path`."""
         above = f"{path}/" if path else ""
         operations = UniqueNames(
             name.removeprefix(above)
@@ -167,32 +169,28 @@ class OperationNames:
         others = [child for child in node.children if not child.layer]
         for child in layers:
             assert child.layer is not None
-            # The model itself has a name only here, in its second call.
-            wanted = child.layer.name or _model_name(child.layer.layer)
+            # Only here, in its second call, the model itself has a name.
+            wanted = child.layer.name or unnumbered_name(child.layer.layer)
             name = scopes.give(wanted, reserved=reserved)
-            self._assign(child, joined(path, name), names)
-        # TensorFlow itself never appends a 0: these numbers are somebody's.
+            self._assign(child, join_path(path, name), names)
+        # TensorFlow never appends a 0, so the user gave these numbers.
         numbered = {
             split_number(child.segment.lower())[0]
             for child in others
             if child.segment.endswith("_0")
         }
-        # An operation keeps its number, since a name given by hand may end in
-        # one; a scope without one gets the first that is free.
+        # An operation keeps its number, since the user may have given it. A
+        # scope loses its number, and gets the first one that is free.
         for child in sorted(others, key=_order):
             wanted = child.segment.lower() if self._model else child.segment
             if child.operation is not None:
                 name = operations.give(wanted)
                 scopes.give(name)
-                names[child.operation] = joined(path, name)
+                names[child.operation] = join_path(path, name)
             else:
                 base = split_number(wanted)[0] if self._model else wanted
                 name = scopes.give(wanted if base in numbered else base)
-            self._assign(child, joined(path, name), names)
-
-
-def _model_name(model: keras.Layer) -> str:
-    return graph_names([model])[model.name]
+            self._assign(child, join_path(path, name), names)
 
 
 def _order(node: _Node) -> tuple[bool, int]:

@@ -5,23 +5,22 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import difflib
 
-from keras_port.inspection.layer_names import LayerScope
-from keras_port.inspection.layer_names import joined
+from keras_port._support import LayerScope
+from keras_port._support import join_path
 from keras_port.inspection.records import GraphOperation
 
 
 class TensorNames:
-    """Finds tensors by name, and refuses an unknown name with the nearest.
+    """Finds tensors by name, and lists the closest names for an unknown one.
 
-    Besides its own name, a tensor is found without regard to upper and lower
-    case, which are never the only difference between two names; as `conv1:0`,
-    if it is the one result of the layer `conv1`; and under the layers' names in
-    Keras, where the graph has others.
+    Besides its own name, in upper or lower case, a tensor has two others:
+    `conv1:0` for the only result of the layer `conv1`, and, where Keras numbers
+    a layer differently, the name with Keras' name of the layer.
 
     Args:
         operations: All operations of the graph.
-        scopes: The layers, or `None` for a function.
-        variables: Names of the variables, of which the graph may use some.
+        scopes: Scopes of the layers, or `None` for a function.
+        variables: Names of the variables, some of which the graph may not use.
     """
 
     def __init__(
@@ -37,73 +36,71 @@ class TensorNames:
         }
         self._operations = {op.name.lower(): op for op in operations}
         self._scopes = scopes
-        self._aliases = {name.lower(): name for name in self.by_tensor}
+        # No two names differ only in case.
+        self._full_names = {name.lower(): name for name in self.by_tensor}
         for name in variables:
-            self._aliases.setdefault(f"{name}:0".lower(), f"{name}:0")
+            self._full_names.setdefault(f"{name}:0".lower(), f"{name}:0")
         for layer, tensor in layer_results(operations, scopes).items():
-            self._aliases.setdefault(layer.lower(), tensor)
+            self._full_names.setdefault(layer.lower(), tensor)
 
     def find(self, name: object) -> str:
         """Returns the full name of a tensor.
 
         Args:
-            name: Name of a tensor, or a record that has one.
+            name: Name of a tensor, or a record that has a name.
         """
         name = getattr(name, "name", name)
         if not isinstance(name, str):
             raise ValueError(
                 "A tensor is given by its name, such as 'conv1/relu:0'. "
-                f"Received: {name!r}"
+                f"Received: {name!r}."
             )
-        for known in (name, self._translated(name)):
-            if known.lower() in self._aliases:
-                return self._aliases[known.lower()]
-        raise ValueError(self._unknown(name))
+        for known in (name, self._rename_layers(name)):
+            if known.lower() in self._full_names:
+                return self._full_names[known.lower()]
+        raise ValueError(self._describe_unknown(name))
 
-    def _translated(self, name: str) -> str:
+    def _rename_layers(self, name: str) -> str:
         """Returns a name with the graph's names for Keras' layers."""
         operation, colon, index = name.partition(":")
         segments = operation.split("/")
-        if self._scopes is not None:
-            if segments[0] == self._scopes.layer.name:
-                del segments[0]
-            scope = self._scopes
-            for place, segment in enumerate(segments):
-                if segment not in scope.children:
-                    break
-                scope = scope.children[segment]
-                segments[place] = scope.name
-        return f"{joined(*segments)}{colon}{index}"
+        scope = self._scopes
+        for place, segment in enumerate(segments):
+            if scope is None or segment not in scope.children:
+                break
+            scope = scope.children[segment]
+            segments[place] = scope.name
+        return f"{join_path(*segments)}{colon}{index}"
 
-    def _unknown(self, name: str) -> str:
+    def _describe_unknown(self, name: str) -> str:
         operation = self._operations.get(name.partition(":")[0].lower())
         if operation is not None and not operation.outputs:
-            return f"The operation {operation.name!r} gives no tensor."
+            return f"The operation {operation.name!r} has no output tensor."
         if operation is not None:
             outputs = ", ".join(map(repr, operation.outputs))
             return (
-                f"{name!r} is no tensor; those of the operation "
-                f"{operation.name!r} are: {outputs}"
+                f"{name!r} is not a tensor. The tensors of the operation "
+                f"{operation.name!r} are: {outputs}."
             )
-        near = difflib.get_close_matches(
-            name.lower(), self._aliases, n=3, cutoff=0.3
+        close = difflib.get_close_matches(
+            name.lower(), self._full_names, n=3, cutoff=0.3
         )
-        names = ", ".join(repr(self._shown(alias)) for alias in near)
+        names = ", ".join(repr(self._restore_case(match)) for match in close)
         return (
-            f"The graph has no tensor {name!r}. The nearest names are: "
-            f"{names or 'none'}. All names: `[operation.name for operation in "
-            "graph.operations]`."
+            f"The graph has no tensor {name!r}. The closest names are: "
+            f"{names or 'none'}. For all names, use `[operation.name for "
+            "operation in graph.operations]`."
         )
 
-    def _shown(self, alias: str) -> str:
-        name = self._aliases[alias]
-        return name if name.lower() == alias else alias
+    def _restore_case(self, name: str) -> str:
+        full_name = self._full_names[name]
+        return full_name if full_name.lower() == name else name
 
 
 def layer_results(
     operations: Iterable[GraphOperation], scopes: LayerScope | None
 ) -> Mapping[str, str]:
-    """Returns the tensor that each layer gives to others, if it is one."""
+    """Returns the tensor that each layer passes on, if there is only one."""
     paths = {path for path, _ in (scopes.walk() if scopes else ()) if path}
     leaving: dict[str, set[str]] = {}
     for operation in operations:

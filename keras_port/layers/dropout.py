@@ -13,24 +13,24 @@ from keras_port._support import shard_of_replica
 
 @keras.saving.register_keras_serializable(package="keras_port")
 class Dropout(keras.layers.Dropout):  # type: ignore[misc]
-    """Drops inputs at random, and goes on with the same masks after a reload.
+    """Drops inputs at random, and continues with the same masks when reloaded.
 
-    Stock `Dropout` draws from a seed generator whose state no file format of
-    Keras keeps (keras#19796), so a resumed run draws other masks. This layer
-    stores the state next to the weights, in `.keras`, in `.weights.h5` and in
-    `tf.train.Checkpoint` alike.
+    No Keras file format stores the random state of the stock `Dropout`
+    (keras#19796), so a resumed run samples different masks. This layer stores
+    the state with the weights, in `.keras`, `.weights.h5` and
+    `tf.train.Checkpoint`.
 
-    In training each input is set to 0 with probability `rate`; the others are
-    multiplied by `1 / (1 - rate)`, so that their expected sum stays (Srivastava
-    et al., 2014, in its "inverted" form, as `tf.nn.dropout` computes it).
-    Otherwise inputs pass unchanged.
+    In training every input is set to 0 with probability `rate`; the others are
+    multiplied by `1 / (1 - rate)`, so that the expected sum is unchanged
+    (Srivastava et al., 2014, in its "inverted" form, as `tf.nn.dropout`
+    computes it). In inference the inputs do not change.
 
     TensorFlow 1 asks for the probability to keep, Keras for the one to drop.
-    One of the two must be given, by name, so that they are never mixed up.
+    Give one of the two, as a keyword argument, so that they are never mixed up.
 
-    Where several devices share a batch, each takes its rows out of the mask
-    that one device would draw for the whole batch. Stock `Dropout` draws the
-    same mask on each replica (keras#20611).
+    If several devices share a batch, every device uses its rows of the mask
+    that one device would sample for the whole batch. The stock `Dropout` uses
+    the same mask on every replica (keras#20611).
 
     Args:
         rate: Probability of dropping an input, from 0 up to, but not
@@ -38,7 +38,7 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         keep_prob: Probability of keeping an input, over 0 and up to 1;
             `rate = 1 - keep_prob`. No default.
         noise_shape: As in `keras.layers.Dropout`. Defaults to `None`.
-        seed: Seed of the masks, or `None` for one drawn from
+        seed: Seed of the masks, or `None` for one that depends on
             `keras.utils.set_random_seed`. Defaults to `None`.
         **kwargs: `name`, `dtype` and the like, as for every layer.
 
@@ -77,7 +77,7 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Returns the inputs, some of them dropped in training."""
         if training and self.rate > 0:
-            shard = share_of(inputs)
+            shard = get_shard(inputs)
             if shard is not None:
                 mask = shard.draw(self, lambda: self._mask(inputs, shard))
                 return inputs * shard.rows_of(mask, tf.shape(inputs)[0])
@@ -90,30 +90,30 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         return super().call(tf.ones(shape, inputs.dtype), training=True)
 
     def save_own_variables(self, store: Any) -> None:
-        """Puts the state of the random generator beside the weights."""
+        """Saves the state of the random generator with the weights."""
         super().save_own_variables(store)
         if self.rate > 0:
             store["seed_generator_state"] = self.seed_generator.state.numpy()
 
     def load_own_variables(self, store: Any) -> None:
-        """Takes the state of the random generator back."""
-        # A file of the stock layer holds no state: the layer keeps its own.
+        """Restores the state of the random generator."""
+        # A file of the stock layer has no state: the layer keeps its own.
         if self.rate > 0 and "seed_generator_state" in store:
             self.seed_generator.state.assign(store["seed_generator_state"])
 
 
-def share_of(inputs: Any) -> Shard | None:
+def get_shard(inputs: Any) -> Shard | None:
     """Returns which part of a batch the inputs are, `None` for all of it."""
     shard = current_shard()
     context = replica_context()
     if shard is None and context is not None:
-        # In a model that is no `GradientModel`.
+        # In a model that is not a `GradientModel`.
         return shard_of_replica(context, tf.shape(inputs)[0])
     return shard
 
 
 def dropout_rate(*, rate: float | None, keep_prob: float | None) -> float:
-    """Returns the probability to drop, given by either of its two names."""
+    """Returns the probability to drop, from whichever argument is given."""
     if (rate is None) == (keep_prob is None):
         raise ValueError(
             "Give exactly one of `rate` (the probability to drop) and "

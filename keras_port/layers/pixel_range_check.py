@@ -1,4 +1,4 @@
-"""A guard against pixels that nobody scaled."""
+"""A check for pixels that have not been scaled."""
 
 import keras
 import tensorflow as tf
@@ -14,12 +14,12 @@ MESSAGE = (
 
 @keras.saving.register_keras_serializable(package="keras_port")
 class PixelRangeCheck(keras.layers.Layer):  # type: ignore[misc]
-    """Passes images on, and refuses those whose pixels are not in [0, 1].
+    """Returns its inputs, and rejects pixels that are not in [0, 1].
 
-    Pixels from 0 to 255 that were never divided train a model, badly, without
-    a word. This layer, first in a model, looks at the first image of each
-    batch: a fault of scaling shows in each image, so one is enough, and the
-    check costs next to nothing.
+    Pixels from 0 to 255 would train a bad model without an error. This layer is
+    the first of a model and checks the first image of every batch. Missing
+    scaling affects every image, so one is enough, and the check takes almost no
+    time.
 
     Call arguments:
         inputs: Floating tensor of shape (batch, ...), pixels in [0, 1].

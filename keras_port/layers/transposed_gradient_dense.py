@@ -1,4 +1,4 @@
-"""A dense layer whose gradient is quick on a CPU."""
+"""A dense layer with a fast gradient on a CPU."""
 
 from collections.abc import Callable
 import contextlib
@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# Where the transposed product was the quicker one, of those measured
+# Limits within which the transposed product was faster when measured
 # (docs/speed.md, "The gradient of the dense layer").
 LARGEST_BATCH = 256
 SMALLEST_UNITS = 256
@@ -22,9 +22,9 @@ class TransposedGradientDense(keras.layers.Dense):  # type: ignore[misc]
     The gradient of the inputs of `y = x @ w + b` is `dy @ transpose(w)`. With a
     small batch, and so a `dy` of few rows, TensorFlow's matrix product on a CPU
     is slow in this form; `transpose(w @ transpose(dy))` is the same product and
-    takes from a quarter to nine tenths of the time. In float32, without a GPU,
-    from 256 units and up to 256 examples in a batch it is computed so; in all
-    other cases this is the stock layer. The values differ by rounding alone.
+    takes from a quarter to nine tenths of the time. The layer uses it in
+    float32, without a GPU, with 256 units or more and at most 256 examples in a
+    batch. Otherwise it is the stock layer. The values differ only by rounding.
 
     Args:
         *args: As for `keras.layers.Dense`.
@@ -45,7 +45,7 @@ class TransposedGradientDense(keras.layers.Dense):  # type: ignore[misc]
         """Returns `activation(inputs @ kernel + bias)`."""
         if not self._is_quicker_transposed(inputs):
             return super().call(inputs, training=training)
-        # Tensors: a function with a gradient of its own takes no variables.
+        # Tensors, because a function with a custom gradient takes no variables.
         kernel = tf.convert_to_tensor(self.kernel)
         if self.bias is None:
             outputs = product(inputs, kernel)

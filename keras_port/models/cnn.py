@@ -6,7 +6,6 @@ from typing import Any
 import keras
 
 from keras_port.layers import Dropout
-from keras_port.layers import MaxPooling2D
 from keras_port.layers import TransposedGradientDense
 from keras_port.models.image_model import SIDE
 from keras_port.models.image_model import Activation
@@ -33,24 +32,26 @@ def build_cnn(
 ) -> ImageModel:
     """Builds the course's convolutional network.
 
-    Twice a 5 x 5 convolution with relu and a 2 x 2 max pooling, with 32 and 64
-    channels, then a dense layer of 1,024 with relu, dropout, and the dense
-    layer of the classes. Weights start from a normal distribution with
-    standard deviation 0.1, cut at two of them, biases as zeros. 3,274,634
-    parameters with 10 classes. From lesson 3 of the course, "Convolutional
-    Neural Networks"; the layers carry the names of lesson 4, `conv1`, `conv2`,
-    `fc1` and `fc2`.
+    Two blocks of a 5 x 5 convolution with relu and 2 x 2 max pooling, with 32
+    and 64 channels, then a dense layer of 1,024 units with relu, dropout, and
+    the dense layer of the classes. The initial weights come from a normal
+    distribution with standard deviation 0.1, truncated at two standard
+    deviations; the initial biases are 0. The model has 3,274,634 parameters
+    with 10 classes. It is from lesson 3 of the course, "Convolutional Neural
+    Networks"; the layers have the names of lesson 4, `conv1`, `conv2`, `fc1`
+    and `fc2`.
 
     Args:
         input_shape: Shape of one image: (784,), (28, 28) or (28, 28, 1).
             Defaults to (784,), the course's row of pixels.
         num_classes: Number of classes, 2 or more. Defaults to 10.
-        classifier_activation: Of the outputs: `"softmax"` for probabilities, `None` for
-            logits, or any other of Keras. Defaults to `"softmax"`.
+        classifier_activation: Activation of the outputs: `"softmax"` for
+            probabilities, `None` for logits, or any other of Keras. Defaults
+            to `"softmax"`.
         dropout_rate: Probability of dropping one of the 1,024 values in
             training; 1 minus the course's `keep_prob`. Defaults to 0.5.
-        kernel_initializer: Name or configuration of Keras' for the initial
-            weights, such as `"he_normal"`. Defaults to `None`: the course's.
+        kernel_initializer: Name or configuration of a Keras initializer, such
+            as `"he_normal"`. Defaults to `None`: the course's.
         name: Name of the model. Defaults to `"cnn"`.
 
     Returns:
@@ -75,7 +76,7 @@ def build_cnn(
     x = keras.layers.Reshape((SIDE, SIDE, 1), name="reshape")(x)
     for number, channels in ((1, 32), (2, 64)):
         x = convolution(channels, initial, name=f"conv{number}")(x)
-        x = MaxPooling2D(2, name=f"pool{number}")(x)
+        x = keras.layers.MaxPooling2D(2, name=f"pool{number}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
     x = dense(1024, initial, activation="relu", name="fc1")(x)
     x = Dropout(rate=dropout_rate, name="dropout")(x)

@@ -1,13 +1,13 @@
-"""What the course's models share: images in, class scores out."""
+"""The base class of the course's models: images in, class scores out."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from keras_port._support import check_integer
 from keras_port._support import value_errors
 from keras_port.datasets import scale_pixels
 from keras_port.layers import PixelRangeCheck
@@ -21,19 +21,20 @@ INPUT_SHAPES = ((SIDE * SIDE,), (SIDE, SIDE), (SIDE, SIDE, 1))
 
 @keras.saving.register_keras_serializable(package="keras_port")
 class ImageModel(GradientModel):
-    """A `GradientModel` for images that scales pixels once, or refuses them.
+    """A `GradientModel` for images that scales integer pixels, once.
 
-    Images of an integer dtype, 0 to 255, are divided by 255. Floating images
-    must be scaled already: pixels over 1 are refused (`layers.PixelRangeCheck`).
-    `build_perceptron` and `build_cnn` make the models; this class is public
-    for those who load, clone or annotate them.
+    Images with an integer dtype, 0 to 255, are divided by 255. Floating images
+    must already be scaled: pixels greater than 1 are rejected
+    (`layers.PixelRangeCheck`). `build_perceptron` and `build_cnn` build the
+    models; this class is public for code that loads, clones or annotates them.
 
     Call arguments:
-        inputs: Images of the model's `input_shape`, behind the batch.
+        inputs: Images of the model's `input_shape`, after the batch.
         training: Whether dropout is active. Defaults to `False`.
 
     Raises:
-        ValueError: For images of another shape, or float pixels over 1.
+        ValueError: If images have a different shape, or float pixels greater
+            than 1.
 
     Example:
 
@@ -46,15 +47,15 @@ class ImageModel(GradientModel):
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns the outputs for images of an integer or floating dtype."""
-        # Before Keras converts the inputs to the model's dtype: afterwards
-        # nobody knows whether they were integers.
+        # Before Keras converts the inputs to the model's dtype, after which
+        # nothing shows whether they were integers.
         self._check_shape(inputs)
         if is_integer(inputs):
-            inputs = scaled(inputs)
+            inputs = scale(inputs)
         return super().__call__(inputs, *args, **kwargs)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Sets how the model trains; refuses a loss that cannot fit it.
+        """Configures the model for training, and checks the loss.
 
         Args:
             *args: As for `GradientModel.compile`.
@@ -132,7 +133,7 @@ def is_integer(inputs: Any) -> bool:
     return dtype is not None and tf.as_dtype(dtype).is_integer
 
 
-def scaled(inputs: Any) -> Any:
+def scale(inputs: Any) -> Any:
     """Returns integer images as floats in [0, 1], also symbolic ones."""
     if isinstance(inputs, keras.KerasTensor):
         return keras.ops.cast(inputs, keras.config.floatx()) / 255
@@ -140,7 +141,7 @@ def scaled(inputs: Any) -> Any:
 
 
 def image_inputs(input_shape: Sequence[int]) -> tuple[Any, Any]:
-    """Returns the model's input and the checked images behind it.
+    """Returns the model's input and the checked images after it.
 
     Args:
         input_shape: One of (784,), (28, 28) and (28, 28, 1).
@@ -170,8 +171,4 @@ def class_scores(logits: Any, activation: Activation) -> Any:
 
 def check_num_classes(num_classes: int) -> None:
     """Raises unless there are two classes or more."""
-    if not isinstance(num_classes, int | np.integer) or num_classes < 2:
-        raise ValueError(
-            "`num_classes` must be an integer of 2 or more. "
-            f"Received: num_classes={num_classes}"
-        )
+    check_integer("num_classes", num_classes, minimum=2)

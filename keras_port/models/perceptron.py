@@ -20,16 +20,17 @@ def build_perceptron(
 ) -> ImageModel:
     """Builds the course's perceptron, `y = softmax(x W + b)`.
 
-    `W` (784, 10) and `b` (10) start as zeros, so that before training each
-    class has the same probability. 7,850 parameters. From lesson 1 of the
-    course, "One-layer Perceptron".
+    `W` (784, 10) and `b` (10) start as zeros, so that before training every
+    class has the same probability. The model has 7,850 parameters. It is from
+    lesson 1 of the course, "One-layer Perceptron".
 
     Args:
         input_shape: Shape of one image: (784,), (28, 28) or (28, 28, 1).
             Defaults to (784,), the course's row of pixels.
         num_classes: Number of classes, 2 or more. Defaults to 10.
-        classifier_activation: Of the outputs: `"softmax"` for probabilities, `None` for
-            logits, or any other of Keras. Defaults to `"softmax"`.
+        classifier_activation: Activation of the outputs: `"softmax"` for
+            probabilities, `None` for logits, or any other of Keras. Defaults
+            to `"softmax"`.
         name: Name of the model. Defaults to `"perceptron"`.
 
     Returns:

@@ -1,6 +1,5 @@
-"""TensorFlow 1's Adam, and a learning rate for short trainings."""
+"""TensorFlow 1's Adam."""
 
 from keras_port.optimizers.adam import Adam
-from keras_port.optimizers.one_cycle import OneCycle
 
-__all__ = ["Adam", "OneCycle"]
+__all__ = ["Adam"]

@@ -19,10 +19,10 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         v = beta_2 * v + (1 - beta_2) * gradient^2
         variable -= lr_t * m / (sqrt(v) + epsilon)
 
-    (Kingma and Ba, 2014, the form before section 2.1 with "epsilon hat").
-    Keras computes it by a dozen operations, each of which goes through the
-    memory once; TensorFlow's `ResourceApplyAdam` goes through it once in all.
-    For the course's CNN on a CPU that is most of the update's time
+    (Kingma and Ba, 2014, the form before section 2.1 with "epsilon hat"). Keras
+    computes it with about a dozen operations, each of which reads the memory
+    once; TensorFlow's `ResourceApplyAdam` is one operation. For the course's
+    CNN on a CPU, reading the memory is most of the update's time
     (`benchmarks/`).
 
     Args:
@@ -65,21 +65,21 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.epsilon = epsilon
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Makes the two slots of each variable."""
+        """Creates the two slots of every variable."""
         if self.built:
             return
         super().build(variables)
         momentums, velocities = self.add_optimizer_variables(
             variables, ["momentum", "velocity"]
         )
-        # On several devices each has a copy of a variable, and of its slots.
+        # Every device has a copy of a variable and of its slots.
         slots = {
             copy.ref(): pair
             for trio in zip(variables, momentums, velocities, strict=True)
             for copy, *pair in zip(*map(copies, trio), strict=True)
         }
-        # A function, because `tf.train.Checkpoint` refuses an object with a
-        # dictionary that has other keys than strings.
+        # A function, because `tf.train.Checkpoint` rejects a dictionary whose
+        # keys are not strings.
         self._slots_of = slots.__getitem__
 
     def update_step(
@@ -106,7 +106,7 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         )
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that make this optimizer again."""
+        """Returns the arguments to create this optimizer again."""
         config: dict[str, Any] = super().get_config()
         config.update(
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon

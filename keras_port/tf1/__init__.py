@@ -8,6 +8,7 @@ from keras_port.tf1.checkpoint import load_checkpoint
 from keras_port.tf1.checkpoint import save_checkpoint
 from keras_port.tf1.graph import GraphLayer
 from keras_port.tf1.graph import GraphReport
+from keras_port.tf1.graph import Phase
 from keras_port.tf1.graph import list_graph
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "GraphLayer",
     "GraphReport",
     "LoadReport",
+    "Phase",
     "list_graph",
     "list_variables",
     "load_checkpoint",

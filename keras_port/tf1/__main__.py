@@ -1,4 +1,4 @@
-r"""TensorFlow 1 checkpoints on the command line: look inside, move them.
+r"""Lists and converts TensorFlow 1 checkpoints and graphs on the command line.
 
 python -m keras_port.tf1 list old/model.ckpt
 python -m keras_port.tf1 to-keras old cnn.keras --model cnn
@@ -9,146 +9,209 @@ python -m keras_port.tf1 graph-to-keras old/model.ckpt.meta out.keras \
 """
 
 import argparse
+from collections.abc import Mapping
 from collections.abc import Sequence
+import json
 import os
 import pathlib
 import sys
-from typing import Any
+from typing import Protocol
 from typing import get_args
+import warnings
 
-from keras_port.tf1.checkpoint import commands as tf1_commands
-from keras_port.tf1.checkpoint.matching import Match
-from keras_port.tf1.checkpoint.names import Scheme
-from keras_port.tf1.graph import commands as tf1_graph_commands
+import keras
 
-# Of argparse, which gives the type no public name.
-Commands = Any
-# What the functions' messages advise, as it is called here.
-OPTIONS = {
-    "`names={path: name}`": "`--map PATH=NAME`",
-    "`strict=False`": "`--partial`",
-    "`optimizer=False`": "`--weights-only`",
-    "`forward=False`": "`--variables-only`",
-    "`step=`": "`--step N`",
-    "`names`": "`--names` or `--map`",
-    "`inputs` or `feeds`": "`--inputs` or `--feed`",
-    "`inputs`": "`--inputs`",
-    "`outputs`": "`--outputs`",
-    "`list_graph`": "The command `graph`",
-    "`trainable=False`": "`--frozen`",
-    "`checkpoint`": "`--checkpoint`",
-}
-CHECKPOINT_HELP = (
+from keras_port.checkpoints import atomic_file
+from keras_port.losses import CourseCrossEntropy
+from keras_port.models import build_cnn
+from keras_port.models import build_perceptron
+from keras_port.optimizers import Adam
+from keras_port.tf1.checkpoint import Match
+from keras_port.tf1.checkpoint import Scheme
+from keras_port.tf1.checkpoint import list_variables
+from keras_port.tf1.checkpoint import load_checkpoint
+from keras_port.tf1.checkpoint import save_checkpoint
+from keras_port.tf1.graph import GraphLayer
+from keras_port.tf1.graph import Phase
+from keras_port.tf1.graph import list_graph
+
+_CHECKPOINT_HELP = (
     "prefix such as folder/model.ckpt, one of the files, the folder, or a "
     "file of the first checkpoint format"
 )
 
 
+class _Commands(Protocol):
+    """What `add_subparsers` returns, for which argparse has no public type."""
+
+    def add_parser(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002
+        description: str,
+    ) -> argparse.ArgumentParser: ...
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code.
+    """Runs a command and returns its exit code.
 
     Args:
-        arguments: The words behind the command. Defaults to `None`: those
-            of this process.
+        arguments: The words after `python -m keras_port.tf1`. Defaults to
+            `None`: those of this process.
 
     Returns:
-        0, or 1 with one line on the standard error output. A wrong command
-        line ends the process with 2.
+        0, or 1 after printing one line to the standard error. A wrong command
+        line ends the process with exit code 2.
     """
-    options = parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     try:
         print(options.run(options), flush=True)
     except BrokenPipeError:
-        # Who reads has gone, as `head` does: nobody is left to be told.
+        # The reader is gone, as with `head`, so there is nothing to report.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
         return 1
-    # Whatever a broken file makes Keras raise, a user gets one line of it.
+    # Whatever Keras raises for a broken file, a user gets one line.
     except Exception as error:  # noqa: BLE001
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        print(f"error: {_format_error(error, options.flags)}", file=sys.stderr)
         return 1
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the commands."""
+def _format_error(error: Exception, flags: Mapping[str, str]) -> str:
+    """Returns an error in one line, with the flags for its arguments.
+
+    Errors name the arguments of the Python functions. If a flag has another
+    name, a sentence at the end says so.
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    hints = [
+        f"`{argument}` is `{flag}`"
+        for argument, flag in flags.items()
+        if f"`{argument}`" in text or f"`{argument}=" in text
+    ]
+    return f"{text} Here {', '.join(hints)}." if hints else text
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands."""
     top = argparse.ArgumentParser(
         prog="python -m keras_port.tf1",
-        description="Moves models between TensorFlow 1 checkpoints and Keras.",
-        epilog="Each command explains itself: add --help behind its name.",
+        description="Moves models between TensorFlow 1 and Keras.",
+        epilog="Add --help after the name of a command for its options.",
     )
     commands = top.add_subparsers(required=True, metavar="command")
-    add_list(commands)
-    add_to_keras(commands)
-    add_to_tf1(commands)
-    add_graph(commands)
-    add_graph_to_keras(commands)
+    _add_list(commands)
+    _add_to_keras(commands)
+    _add_to_tf1(commands)
+    _add_graph(commands)
+    _add_graph_to_keras(commands)
     return top
 
 
-def add_list(commands: Commands) -> None:
+def _add_list(commands: _Commands) -> None:
     """Adds `list`."""
     command = commands.add_parser(
         "list",
         help="list the variables of a checkpoint",
-        description="Lists each variable: name, shape, dtype, and what it is.",
+        description="Lists the name, shape, dtype and kind of every variable.",
     )
-    command.add_argument("checkpoint", help=CHECKPOINT_HELP)
-    command.set_defaults(run=tf1_commands.run_list)
+    command.add_argument("checkpoint", help=_CHECKPOINT_HELP)
+    command.set_defaults(run=_run_list, flags={})
 
 
-def add_to_keras(commands: Commands) -> None:
+def _run_list(options: argparse.Namespace) -> str:
+    """Returns the variables of a checkpoint."""
+    return "\n".join(map(str, list_variables(options.checkpoint)))
+
+
+def _add_to_keras(commands: _Commands) -> None:
     """Adds `to-keras`."""
     command = commands.add_parser(
         "to-keras",
         help="write a .keras file with the values of a checkpoint",
         description=(
-            "Fills a model with the values of a checkpoint and writes it. A "
-            "checkpoint holds no layers, so the model must be named."
+            "Loads the values of a checkpoint into a model and saves it. A "
+            "checkpoint holds no layers, so a model must be given."
         ),
     )
-    command.add_argument("checkpoint", help=CHECKPOINT_HELP)
-    command.add_argument("output", type=keras_file, help="the .keras to write")
+    command.add_argument("checkpoint", help=_CHECKPOINT_HELP)
+    command.add_argument(
+        "output", type=_parse_keras_file, help="the .keras file to write"
+    )
     command.add_argument(
         "--model",
         required=True,
         help=(
-            "perceptron or cnn for the course's, compiled as in the course, "
-            "or a .keras file whose values are replaced"
+            "perceptron or cnn for the course's models, compiled as in the "
+            "course, or a .keras file whose values are replaced"
         ),
     )
     command.add_argument(
         "--match",
         choices=get_args(Match),
         default="auto",
-        help="how variables are recognised; default: the first that fits",
+        help="how variables are matched; default: the first way that fits",
     )
     command.add_argument(
-        "--step", type=int, help="updates so far; default: as the file says"
+        "--step",
+        type=int,
+        help="number of updates so far; default: read from the file",
     )
     command.add_argument(
         "--partial",
         action="store_true",
-        help="take what fits, instead of an error when something does not",
+        help="load what fits, instead of an error if something does not",
     )
-    add_common(command)
-    command.set_defaults(run=tf1_commands.run_to_keras)
+    _add_common(command)
+    command.set_defaults(
+        run=_run_to_keras,
+        flags={
+            "names": "--map",
+            "strict": "--partial",
+            "include_optimizer": "--weights-only",
+        },
+    )
 
 
-def add_to_tf1(commands: Commands) -> None:
+def _run_to_keras(options: argparse.Namespace) -> str:
+    """Writes a `.keras` file and returns the report."""
+    model = _get_model(options.model)
+    report = load_checkpoint(
+        model,
+        options.checkpoint,
+        names=dict(options.map) if options.map else None,
+        match=options.match,
+        include_optimizer=not options.weights_only,
+        step=options.step,
+        strict=not options.partial,
+    )
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        # Keras warns when it loads a file without slots.
+        optimizer.build(model.trainable_variables)
+    with atomic_file(options.output) as partial:
+        model.save(partial)
+    return f"{report}\nwritten: {options.output}"
+
+
+def _add_to_tf1(commands: _Commands) -> None:
     """Adds `to-tf1`."""
     command = commands.add_parser(
         "to-tf1",
         help="write a checkpoint and its graph from a .keras file",
         description=(
             "Writes .index, .data, .meta and the file checkpoint. A "
-            "TensorFlow 1 session restores them, also without any code for "
-            "the model, by tf.train.import_meta_graph."
+            "TensorFlow 1 session restores them, even without any code for "
+            "the model, with tf.train.import_meta_graph."
         ),
     )
-    command.add_argument("model", type=keras_file, help="the .keras to read")
+    command.add_argument(
+        "model", type=_parse_keras_file, help="the .keras file to read"
+    )
     command.add_argument("checkpoint", help="prefix of the files to write")
     command.add_argument(
         "--names",
@@ -164,37 +227,107 @@ def add_to_tf1(commands: Commands) -> None:
         action="store_true",
         help="leave the computation out of the .meta",
     )
-    add_common(command)
-    command.set_defaults(run=tf1_commands.run_to_tf1)
+    _add_common(command)
+    command.set_defaults(
+        run=_run_to_tf1,
+        flags={
+            "names": "--names` or `--map",
+            "include_optimizer": "--weights-only",
+            "include_graph": "--variables-only",
+            "path": "checkpoint",
+        },
+    )
 
 
-def add_graph(commands: Commands) -> None:
+def _run_to_tf1(options: argparse.Namespace) -> str:
+    """Writes a checkpoint and returns its names."""
+    export = save_checkpoint(
+        _load_model(options.model),
+        options.checkpoint,
+        names=dict(options.map) if options.map else options.names,
+        include_optimizer=not options.weights_only,
+        include_graph=not options.variables_only,
+    )
+    return str(export)
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    """Adds the options that `to-keras` and `to-tf1` share."""
+    command.add_argument(
+        "--map",
+        action="append",
+        type=_parse_pair,
+        metavar="PATH=NAME",
+        help="the TensorFlow 1 name for a path in the model, such as "
+        "fc/kernel=W; repeat for every weight",
+    )
+    command.add_argument(
+        "--weights-only",
+        action="store_true",
+        help="leave out the optimizer's slots and the step count",
+    )
+
+
+def _get_model(name: str) -> keras.Model:
+    """Returns one of the course's models, compiled, or one from a file."""
+    if name == "perceptron":
+        model = build_perceptron()
+        model.compile(keras.optimizers.SGD(0.01), CourseCrossEntropy())
+        return model
+    if name == "cnn":
+        model = build_cnn()
+        model.compile(Adam(1e-4), CourseCrossEntropy("sum"))
+        return model
+    if not name.endswith(".keras"):
+        raise ValueError(
+            "`--model` must be perceptron, cnn or a .keras file. "
+            f"Received: {name}"
+        )
+    return _load_model(name)
+
+
+def _load_model(name: str | pathlib.Path) -> keras.Model:
+    """Returns the model of a `.keras` file."""
+    with warnings.catch_warnings():
+        # A model that was never trained was saved without slots.
+        warnings.filterwarnings("ignore", "Skipping variable loading for opt")
+        return keras.saving.load_model(name)
+
+
+def _add_graph(commands: _Commands) -> None:
     """Adds `graph`."""
     command = commands.add_parser(
         "graph",
         help="list what a .meta file holds",
         description=(
             "Lists the placeholders, the likely outputs and the variables of "
-            "a TensorFlow 1 graph, and what of it would be refused."
+            "a TensorFlow 1 graph, and the operations that are not supported."
         ),
     )
     command.add_argument("meta", help="the .meta file, its prefix or folder")
-    command.set_defaults(run=tf1_graph_commands.run_graph)
+    command.set_defaults(run=_run_graph, flags={})
 
 
-def add_graph_to_keras(commands: Commands) -> None:
+def _run_graph(options: argparse.Namespace) -> str:
+    """Returns what a `.meta` file holds."""
+    return str(list_graph(options.meta))
+
+
+def _add_graph_to_keras(commands: _Commands) -> None:
     """Adds `graph-to-keras`."""
     command = commands.add_parser(
         "graph-to-keras",
         help="write a .keras file with the graph of a .meta file",
         description=(
             "Writes a model of one layer, GraphLayer, that holds the graph and "
-            "the values of the checkpoint beside it. No code is needed. The "
-            "command graph shows the names."
+            "the values of the checkpoint next to it. No code is needed. The "
+            "command graph lists the names."
         ),
     )
     command.add_argument("meta", help="the .meta file, its prefix or folder")
-    command.add_argument("output", type=keras_file, help="the .keras to write")
+    command.add_argument(
+        "output", type=_parse_keras_file, help="the .keras file to write"
+    )
     for name, of in (("inputs", "fed with data"), ("outputs", "predicted")):
         command.add_argument(
             f"--{name}",
@@ -207,43 +340,59 @@ def add_graph_to_keras(commands: Commands) -> None:
         "--feed",
         action="append",
         default=[],
-        type=tf1_graph_commands.feed,
-        metavar="NAME=TRAINING,OTHERWISE",
-        help="values of another placeholder, as in keep_prob=0.5,1.0 or "
-        "is_training=true,false; once for each",
+        type=_parse_feed,
+        metavar="NAME=TRAINING,INFERENCE",
+        help="values of another placeholder, such as keep_prob=0.5,1.0 or "
+        "is_training=true,false; repeat for every placeholder",
     )
-    command.add_argument("--checkpoint", help=CHECKPOINT_HELP)
+    command.add_argument("--checkpoint", help=_CHECKPOINT_HELP)
     command.add_argument(
         "--frozen", action="store_true", help="make no variable trainable"
     )
-    command.set_defaults(run=tf1_graph_commands.run_graph_to_keras)
-
-
-def add_common(command: argparse.ArgumentParser) -> None:
-    """Adds what both directions share."""
-    command.add_argument(
-        "--map",
-        action="append",
-        type=pair,
-        metavar="PATH=NAME",
-        help="the TensorFlow 1 name of a path in the model, as in "
-        "fc/kernel=W; once for each weight",
-    )
-    command.add_argument(
-        "--weights-only",
-        action="store_true",
-        help="leave the optimizer's slots and the step count out",
+    command.set_defaults(
+        run=_run_graph_to_keras,
+        flags={
+            "constants": "--feed",
+            "trainable": "--frozen",
+            "list_graph": "graph",
+        },
     )
 
 
-def keras_file(name: str) -> pathlib.Path:
+def _run_graph_to_keras(options: argparse.Namespace) -> str:
+    """Writes a `.keras` file and returns its weights."""
+    layer = GraphLayer(
+        options.meta,
+        inputs=options.inputs,
+        outputs=options.outputs,
+        constants=dict(options.feed),
+        checkpoint=options.checkpoint,
+        trainable=not options.frozen,
+    )
+    model = layer.to_model()
+    with atomic_file(options.output) as partial:
+        model.save(partial)
+    lines = [
+        f"{weight.path} {tuple(weight.shape)} {weight.dtype}"
+        for weight in layer.weights
+    ]
+    return "\n".join(
+        [
+            *lines,
+            f"written: {options.output}; a graph is code, so load it with "
+            "keras.saving.load_model(path, safe_mode=False)",
+        ]
+    )
+
+
+def _parse_keras_file(name: str) -> pathlib.Path:
     """Returns the path of a `.keras` file; the parser reports an error."""
     if not name.endswith(".keras"):
         raise argparse.ArgumentTypeError(f"must end with .keras: {name}")
     return pathlib.Path(name)
 
 
-def pair(text: str) -> tuple[str, str]:
+def _parse_pair(text: str) -> tuple[str, str]:
     """Returns the two sides of `path=name`; the parser reports an error."""
     path, sign, name = text.partition("=")
     if not (path and sign and name):
@@ -251,12 +400,28 @@ def pair(text: str) -> tuple[str, str]:
     return path, name
 
 
-def one_line(error: Exception) -> str:
-    """Returns an error's text in one line, with this command's options."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    for argument, option in OPTIONS.items():
-        text = text.replace(argument, option)
-    return text
+def _parse_feed(text: str) -> tuple[str, Phase]:
+    """Returns a name and its two values; the parser reports an error."""
+    name, sign, values = text.partition("=")
+    parts = values.split(",") if sign else []
+    if not name or len(parts) not in (1, 2):
+        raise argparse.ArgumentTypeError(
+            f"must be NAME=TRAINING,INFERENCE: {text}"
+        )
+    return name, Phase(
+        training=_parse_number(parts[0]), inference=_parse_number(parts[-1])
+    )
+
+
+def _parse_number(text: str) -> float:
+    """Returns a number or a bool; the parser reports an error."""
+    try:
+        value = json.loads(text.strip().lower())
+    except ValueError:
+        value = None
+    if not isinstance(value, (bool, int, float)):
+        raise argparse.ArgumentTypeError(f"must be a number or a bool: {text}")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,13 +1,31 @@
-"""One training step, decomposed, and an evaluation that disturbs nothing."""
+"""The training step in its parts, and an evaluation that changes nothing."""
 
 from keras_port.training.evaluator import Evaluator
+from keras_port.training.evaluator import get_split_arrays as get_split_arrays
+from keras_port.training.evaluator import preserve_metrics as preserve_metrics
+from keras_port.training.example_selection import HardExamples
+from keras_port.training.fit_checks import (
+    takes_integer_labels as takes_integer_labels,
+)
 from keras_port.training.gradient_model import GradientModel
+from keras_port.training.gradient_result import Batch as Batch
 from keras_port.training.gradient_result import GradientResult
-from keras_port.training.workers import is_chief
+from keras_port.training.sharing import FinishStep as FinishStep
+from keras_port.training.sharing import Logs as Logs
+from keras_port.training.sharing import Sharing as Sharing
+from keras_port.training.sharing import (
+    compute_shard_gradients as compute_shard_gradients,
+)
+from keras_port.training.sharing import evaluate_shard as evaluate_shard
+from keras_port.training.sharing import get_workers as get_workers
+from keras_port.training.sharing import is_chief
+from keras_port.training.step_log import StepLog as StepLog
+from keras_port.training.step_log import StepValues as StepValues
 
 __all__ = [
     "Evaluator",
     "GradientModel",
     "GradientResult",
+    "HardExamples",
     "is_chief",
 ]

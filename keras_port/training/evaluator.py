@@ -1,6 +1,8 @@
-"""An evaluation in the middle of training that disturbs nothing."""
+"""An evaluation during training that does not affect the training."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 from typing import Any
 
@@ -8,18 +10,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_port._support import check_integer
 from keras_port._support import value_errors
 from keras_port.datasets import ImageSplit
+from keras_port.datasets import is_mapped
 from keras_port.datasets import scale_pixels
-from keras_port.datasets._mapped import is_mapped
 from keras_port.losses import check_labels
-from keras_port.training.checked_labels import are_integer_labels
-from keras_port.training.checked_labels import integer_label_classes
-from keras_port.training.evaluation_slices import MappedSlices
-from keras_port.training.evaluation_slices import part_of
-from keras_port.training.evaluation_slices import sliced
-from keras_port.training.replicas import has_replicas
-from keras_port.training.workers import workers_of
+from keras_port.training.fit_checks import are_integer_labels
+from keras_port.training.fit_checks import integer_label_classes
+from keras_port.training.sharing import get_workers
+from keras_port.training.sharing import has_replicas
 
 Batch = tuple[tf.Tensor, ...]
 
@@ -27,33 +27,34 @@ Batch = tuple[tf.Tensor, ...]
 class Evaluator:
     """Evaluates a compiled model on fixed data, as often as you like.
 
-    `keras.Model.evaluate` inside a callback of `fit` resets the metrics that
-    the training is just adding to, so that the epoch's training accuracy
-    becomes the validation one (tensorflow#42994, keras#16526). This evaluation
-    runs the model's `test_step` over the data, in large slices, in a function
-    that is built once, and puts the metrics back as they were. Weights, random
-    states and the position in the training data are not touched.
+    `keras.Model.evaluate` in a callback of `fit` resets the metrics that the
+    training is adding to, so the epoch's training accuracy becomes the
+    validation accuracy (tensorflow#42994, keras#16526). This evaluation runs
+    the model's `test_step` over the data in large slices, in a function that
+    is traced once, and then restores the metrics. It does not touch weights,
+    random states or the position in the training data.
 
-    On several machines they share the evaluation, each with a part of the
-    slices, and all get the same results to the bit.
+    Several machines share the evaluation: each of them evaluates some of the
+    slices, and all get the same results, bit for bit.
 
     Args:
         model: A compiled `keras.Model`.
-        data: What to evaluate on: an `ImageSplit`, whose images are given the
-            shape of the model's inputs; arrays `(x, y)` or
-            `(x, y, sample_weight)`; or a finite `tf.data.Dataset` of batches.
-            What lies in a mapped file is read slice by slice.
-        batch_size: Examples in one slice of an `ImageSplit` or of arrays. It
-            changes speed and memory, not the results. Defaults to 2500.
+        data: Data to evaluate on: an `ImageSplit`, whose images get the shape
+            of the model's inputs; arrays `(x, y)` or `(x, y, sample_weight)`;
+            or a finite `tf.data.Dataset` of batches. Mapped files are read
+            slice by slice.
+        batch_size: Number of examples in a slice of an `ImageSplit` or of
+            arrays. It changes speed and memory, not the results. Defaults to
+            2500.
 
     Raises:
-        ValueError: If the model is not compiled, or the data is empty, of
-            different lengths, endless, or has labels that are no classes.
+        ValueError: If the model is not compiled, or the data is empty,
+            endless, has different lengths, or labels that are not classes.
 
     Example:
 
-    >>> evaluation = Evaluator(model, splits.validation)
-    >>> sorted(evaluation())
+    >>> evaluator = Evaluator(model, splits.validation)
+    >>> sorted(evaluator.evaluate())
     ['accuracy', 'loss']
     """
 
@@ -62,52 +63,48 @@ class Evaluator:
     ) -> None:
         if not model.compiled:
             raise ValueError(
-                "An evaluation needs a loss and metrics. Call "
+                "`Evaluator` needs a model with a loss and metrics. Call "
                 "`model.compile(optimizer=..., loss=..., metrics=...)` first."
             )
-        if batch_size < 1:
-            raise ValueError(
-                "`batch_size` must be at least 1 example. "
-                f"Received: batch_size={batch_size}"
-            )
+        check_integer("batch_size", batch_size, note=", in examples")
         self.model = model
-        self._workers = workers_of(model)
+        self._workers = get_workers(model)
         workers = self._workers.count if self._workers else 1
-        self._batches = batches_of(data, model, batch_size, workers)
+        self._batches = make_batches(data, model, batch_size, workers)
         self._scale = isinstance(data, ImageSplit)
         self._are_metrics_made = False
-        # The batch dimension is open, so that the last, smaller slice does
-        # not build the function again. Keras does not convert a `test_step` by
-        # AutoGraph either.
+        # The batch dimension is open, so the last, smaller slice does not
+        # trace the function again. Keras does not use AutoGraph for a
+        # `test_step` either.
         self._test_step = tf.function(
             self._run_test_step, reduce_retracing=True, autograph=False
         )
 
-    def __call__(self) -> dict[str, float]:
-        """Returns the loss and the metrics by name, over all of the data."""
+    def evaluate(self) -> dict[str, float]:
+        """Returns the loss and the metrics by name, over all the data."""
         if self._workers is not None and not self._are_metrics_made:
-            # Makes all metrics, also where this worker has no slice.
+            # Creates all metrics, even if this worker has no slice.
             self.metric_names()
-        with kept_metrics(self.model), value_errors():
+        with preserve_metrics(self.model), value_errors():
             self.model.reset_metrics()
             for batch in self._own_batches():
                 self._test_step(batch)
-            self._add_up()
+            self._sum_over_workers()
             results = self.model.get_metrics_result()
         return {name: float(value) for name, value in results.items()}
 
     def metric_names(self) -> list[str]:
-        """Returns the names of the results, by evaluating some examples."""
+        """Returns the names of the results, by evaluating a few examples."""
         batch = next(iter(self._batches))
         is_shared = self._workers is not None or has_replicas(self.model)
-        with kept_metrics(self.model), value_errors():
+        with preserve_metrics(self.model), value_errors():
             if is_shared or isinstance(self._batches, tf.data.Dataset):
                 self._test_step(batch)
             else:
-                # Eagerly: to build the function takes most of a second, which
-                # the first step of a training need not wait for.
+                # Eagerly: tracing the function takes most of a second, and the
+                # first step of a training waits for this.
                 few = smallest_batch(self.model)
-                self._run_test_step(part_of(batch, slice(few)))
+                self._run_test_step(take_part(batch, slice(few)))
             self._are_metrics_made = True
             return list(self.model.get_metrics_result())
 
@@ -120,13 +117,13 @@ class Evaluator:
             return self._batches.shard(count, index)
         return self._batches[index::count]
 
-    def _add_up(self) -> None:
-        """Gives each worker the metrics of all."""
+    def _sum_over_workers(self) -> None:
+        """Gives every worker the metrics of all workers."""
         if self._workers is None:
             return
-        # Keras itself adds up the variables of metrics where they have parts.
+        # Keras also adds up the variables of a metric that has parts.
         variables = self.model.metrics_variables
-        sums = self._workers.sums([v.numpy() for v in variables])
+        sums = self._workers.sum([v.numpy() for v in variables])
         for variable, total in zip(variables, sums, strict=True):
             variable.assign(total)
 
@@ -138,17 +135,17 @@ class Evaluator:
 
 
 def smallest_batch(model: keras.Model) -> int:
-    """Returns how many examples the model takes at the least."""
+    """Returns the smallest number of examples that the model accepts."""
     inputs = getattr(model, "inputs", None) or []
     sizes = {tensor.shape[0] for tensor in inputs} - {None}
     return max(sizes, default=1)
 
 
 @contextlib.contextmanager
-def kept_metrics(model: keras.Model) -> Iterator[None]:
-    """Puts the metrics' running values back at the end of the block."""
-    # By name of the variable's object: a metric that is first used inside the
-    # block has no variables before, and starts from its initial values after.
+def preserve_metrics(model: keras.Model) -> Iterator[None]:
+    """Restores the metrics' running values at the end of the block."""
+    # By identity: a metric that is first used inside the block has no
+    # variables before it, and starts from its initial values afterwards.
     before = {id(v): v.numpy() for v in model.metrics_variables}
     try:
         yield
@@ -165,16 +162,16 @@ def kept_metrics(model: keras.Model) -> Iterator[None]:
             metric.reset_state()
 
 
-def batches_of(
+def make_batches(
     data: Any, model: keras.Model, batch_size: int, workers: int = 1
 ) -> Any:
-    """Returns what gives the batches of `data` anew at each iteration.
+    """Returns the batches of `data`, which may be iterated several times.
 
     Args:
-        data: What to evaluate on.
+        data: Data to evaluate on.
         model: The model.
-        batch_size: Examples in one slice at the most.
-        workers: Number of workers, each of which should get a slice.
+        batch_size: Largest number of examples in a slice.
+        workers: Number of workers, which should all get a slice.
     """
     if isinstance(data, tf.data.Dataset):
         if data.cardinality() in (tf.data.INFINITE_CARDINALITY, 0):
@@ -186,10 +183,10 @@ def batches_of(
         return data
     if isinstance(data, ImageSplit) and is_mapped(data.images):
         size = slice_size(len(data), batch_size, workers)
-        return mapped_slices(data, model, size)
+        return make_mapped_slices(data, model, size)
     arrays = data
     if isinstance(data, ImageSplit):
-        arrays = split_arrays(data, model)
+        arrays = get_split_arrays(data, model)
     if not isinstance(arrays, tuple) or len(arrays) not in (2, 3):
         raise ValueError(
             "`data` must be an ImageSplit, arrays (x, y) or "
@@ -204,30 +201,30 @@ def batches_of(
         )
     check_targets(arrays[1], model)
     length = lengths.pop()
-    return sliced(arrays, length, slice_size(length, batch_size, workers))
+    return slice_arrays(arrays, length, slice_size(length, batch_size, workers))
 
 
 def slice_size(length: int, batch_size: int, workers: int) -> int:
-    """Returns the size of a slice, so that each worker gets one to do."""
+    """Returns the size of a slice, so that every worker gets one."""
     return min(batch_size, -(-length // workers))
 
 
-def mapped_slices(
+def make_mapped_slices(
     split: ImageSplit, model: keras.Model, size: int
-) -> MappedSlices:
-    """Returns slices of a split in a mapped file, none of them read yet."""
-    # Says now whether the images fit the model.
-    split_arrays(split[:1], model)
+) -> Sequence[Any]:
+    """Returns slices of a split in a mapped file, to be read when needed."""
+    # Raises an error now if the images do not fit the model.
+    get_split_arrays(split[:1], model)
     check_targets(split.labels, model)
-    # Shaped slice by slice: cropped images in another shape are a copy.
+    # Reshaped slice by slice, because reshaping may copy.
     return MappedSlices(
-        lambda part: split_arrays(split[part], model),
+        lambda part: get_split_arrays(split[part], model),
         range(0, len(split), size),
         size,
     )
 
 
-def split_arrays(
+def get_split_arrays(
     split: ImageSplit, model: keras.Model
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the images in the shape of the model's inputs, and labels."""
@@ -245,9 +242,63 @@ def split_arrays(
 
 
 def check_targets(targets: Any, model: keras.Model) -> None:
-    """Raises if integer labels are no classes of the model."""
+    """Raises `ValueError` if integer labels are not classes of the model."""
     num_classes = integer_label_classes(model)
     if num_classes is not None and are_integer_labels(
         np.shape(targets), num_classes
     ):
         check_labels(np.asarray(targets), num_classes)
+
+
+class MappedSlices(Sequence[Any]):
+    """Slices of data in a mapped file, which are read when they are used.
+
+    Args:
+        take: Returns the arrays of a part of the data.
+        starts: Positions at which the slices begin.
+        size: Largest number of examples in a slice.
+    """
+
+    def __init__(
+        self, take: Callable[[slice], Any], starts: range, size: int
+    ) -> None:
+        self._take = take
+        self._starts = starts
+        self._size = size
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return MappedSlices(self._take, self._starts[index], self._size)
+        start = self._starts[index]
+        return to_tensors(self._take(slice(start, start + self._size)))
+
+
+def slice_arrays(arrays: Any, length: int, size: int) -> Sequence[Any]:
+    """Returns slices of the arrays as tensors.
+
+    They are created once, unless the arrays are in a mapped file: then a slice
+    is read every time it is used.
+
+    Args:
+        arrays: The arrays, perhaps nested.
+        length: Number of examples in the arrays.
+        size: Largest number of examples in a slice.
+    """
+    starts = range(0, length, size)
+    if any(is_mapped(array) for array in tf.nest.flatten(arrays)):
+        return MappedSlices(lambda part: take_part(arrays, part), starts, size)
+    tensors = to_tensors(arrays)
+    return [take_part(tensors, slice(at, at + size)) for at in starts]
+
+
+def take_part(arrays: Any, part: slice) -> Any:
+    """Returns a part of every array or tensor."""
+    return tf.nest.map_structure(lambda array: array[part], arrays)
+
+
+def to_tensors(arrays: Any) -> Any:
+    """Returns the arrays as tensors."""
+    return tf.nest.map_structure(tf.convert_to_tensor, arrays)

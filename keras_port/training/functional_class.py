@@ -1,4 +1,4 @@
-"""Functional models of a class that stays as it is."""
+"""Functional models of a class, without changing the class."""
 
 import functools
 from typing import Any
@@ -10,15 +10,17 @@ import keras
 def functional_class(cls: Any) -> Any:
     """Returns the class of `cls`'s functional models, a subclass of `cls`.
 
-    Keras makes a functional model of a subclass of `keras.Model` by exchanging
-    the bases of the class itself. From then on every other subclass of it,
-    with a `call` of its own, fails with "Functional.__init__() missing 2
-    required positional arguments". Here the functional kind is a class of its
-    own, and `cls` stays as it was.
+    Keras makes a functional model of a subclass of `keras.Model` by swapping
+    the bases of the class itself. From then on every other subclass of it
+    that has a `call` fails with "Functional.__init__() missing 2 required
+    positional arguments". Here the functional kind is a separate class, and
+    `cls` does not change.
     """
-    # The class has no public name, but each functional model is one.
+    # The class has no public name, but every functional model is one. The
+    # layer is there because Keras before 3.14 wants one between the two.
     point = keras.Input((), name="x")
-    functional = type(keras.Model(point, point, name="functional"))
+    output = keras.layers.Identity(name="identity")(point)
+    functional = type(keras.Model(point, output, name="functional"))
     if issubclass(cls, functional):
         return cls
     members = {
@@ -38,7 +40,7 @@ def functional_class(cls: Any) -> Any:
 def are_functional_arguments(
     args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> bool:
-    """Tells `Model(inputs, outputs)` from the other ways to make a model."""
+    """Tells `Model(inputs, outputs)` from the other ways to build a model."""
     return (
         len(args) >= 2
         or (len(args) == 1 and "outputs" in kwargs)

@@ -1,4 +1,4 @@
-"""A Keras model whose training step is computing and applying gradients."""
+"""A Keras model whose training step computes and applies gradients."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -7,54 +7,58 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_port._rectifier import moving_rectifiers
-from keras_port._support import Shard
 from keras_port._support import replica_context
-from keras_port.training.compile_arguments import check_accumulated_once
-from keras_port.training.compile_arguments import check_accumulation
-from keras_port.training.compile_arguments import check_clipnorm
-from keras_port.training.example_selection import check_hard_examples
-from keras_port.training.example_selection import gradients_of_hard_examples
-from keras_port.training.example_selection import seen_examples
+from keras_port._support import value_errors
+from keras_port.training.example_selection import HardExamples
+from keras_port.training.fit_checks import check_accumulation
+from keras_port.training.fit_checks import check_clipnorm
+from keras_port.training.fit_checks import check_labels_in
+from keras_port.training.fit_checks import integer_label_classes
 from keras_port.training.functional_class import are_functional_arguments
 from keras_port.training.functional_class import functional_class
+from keras_port.training.gradient_result import Batch
+from keras_port.training.gradient_result import GradientAndVariable
 from keras_port.training.gradient_result import GradientObserver
 from keras_port.training.gradient_result import GradientResult
-from keras_port.training.gradient_result import Pair
-from keras_port.training.loss_reduction import batch_size_of
+from keras_port.training.gradient_result import batch_size
 from keras_port.training.loss_reduction import is_summed
-from keras_port.training.loss_scaling import unscaled
-from keras_port.training.missing_gradients import MissingGradients
-from keras_port.training.recorded_model import RecordedModel
-from keras_port.training.replica_gradients import part_of_loss
-from keras_port.training.replica_steps import gradients_in_loop
-from keras_port.training.replica_steps import shared_test_step
-from keras_port.training.replica_steps import shared_train_step
-from keras_port.training.replica_steps import train_step_in_loop
-from keras_port.training.replicas import check_metrics
-from keras_port.training.replicas import check_replicas
-from keras_port.training.replicas import compile_scope
-from keras_port.training.replicas import has_replicas
-from keras_port.training.replicas import without_compiler
+from keras_port.training.sharing import Logs
+from keras_port.training.sharing import OneDevice
+from keras_port.training.sharing import Replicas
+from keras_port.training.sharing import Sharing
+from keras_port.training.sharing import build_optimizer
+from keras_port.training.sharing import check_metrics
+from keras_port.training.sharing import check_outside_of_scope
+from keras_port.training.sharing import check_replicas
+from keras_port.training.sharing import compile_scope
+from keras_port.training.sharing import disable_xla
+from keras_port.training.sharing import has_replicas
+from keras_port.training.sharing import lost_worker_errors
+from keras_port.training.step_log import StepLog
 from keras_port.training.step_loop import Step
-from keras_port.training.step_loop import step_loop
+from keras_port.training.step_loop import make_step_loop
 from keras_port.training.weight_update import WeightUpdate
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
-class GradientModel(RecordedModel):
-    """Trains in two named steps: compute the gradients, apply the gradients.
+class GradientModel(keras.Model):  # type: ignore[misc]
+    """Trains in two steps: compute the gradients, apply the gradients.
 
     TensorFlow 1 split `optimizer.minimize(loss)` into
     `optimizer.compute_gradients(loss)` and
-    `optimizer.apply_gradients(grads_and_vars)`, to look at the pairs or change them in
-    between. This model has the same two steps as methods. Its `train_step`,
-    and so `fit`, is made of them. It is used as `keras.Model` is: by inputs
-    and outputs, or by a subclass with a `call`.
+    `optimizer.apply_gradients(grads_and_vars)`, so that a program can look at
+    the gradients or change them in between. This model has the same two steps
+    as methods, and its `train_step`, and so `fit`, is made of them. Use it like
+    `keras.Model`: with inputs and outputs, or as a base class with a `call`.
 
-    Under a strategy of `tf.distribute`, such as `distribution.mirrored_strategy()`,
-    losses, gradients and metrics are those of the whole batch, as on one
-    device, however it is shared.
+    Under a strategy of `tf.distribute`, such as
+    `distribution.mirrored_strategy()`, losses, gradients and metrics are those
+    of the whole batch, as on one device.
+
+    `fit` and `evaluate` trace the step once, in a loop of this package. A
+    model that overrides `train_step`, `test_step`, `update_metrics` or
+    `compute_metrics`, or is compiled with `jit_compile=True`, runs in Keras'
+    own loop, with the same results.
 
     Args:
         *args: As for `keras.Model`: `inputs` and `outputs`, or nothing.
@@ -63,14 +67,15 @@ class GradientModel(RecordedModel):
     Attributes:
         batch_loss: Loss of the newest training batch alone, a float. The
             `loss` in the logs is Keras' running mean since the epoch began.
-        step_log: The loss, learning rate and gradient norm of each of the
-            newest steps, a `StepLog` of `training/step_log.py`.
-        batches_seen: Batches trained on so far. `optimizer.iterations` counts
-            updates, which are fewer when gradients are accumulated.
+        batches_seen: Number of batches trained on. `optimizer.iterations`
+            counts updates, which are fewer if gradients are accumulated.
+        skipped_updates: Number of updates skipped because a gradient was not
+            finite, under loss scaling (`mixed_float16`).
+        step_log: Loss, learning rate and gradient norm of each of the newest
+            steps, a `StepLog` of `training/step_log.py`.
         step_variables: TensorFlow variables of the step itself, among them
             gradients that wait for more batches.
-        skipped_updates: Updates left out so far because a gradient was not
-            finite, under loss scaling (`mixed_float16`).
+        replica_strategy: The strategy in whose scope the model was built.
 
     Example:
 
@@ -83,7 +88,8 @@ class GradientModel(RecordedModel):
     >>> model.apply_gradients(result.grads_and_vars)
     """
 
-    # What Keras calls for each step; made by the methods below.
+    step_log: StepLog
+    # Keras calls these for every step; the methods below create them.
     train_function: Any
     test_function: Any
 
@@ -100,101 +106,121 @@ class GradientModel(RecordedModel):
         *,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
-        hard_examples: int | None = None,
-        hard_examples_warmup: int = 0,
+        example_selection: HardExamples | None = None,
         gradient_observers: Sequence[GradientObserver] = (),
         **kwargs: Any,
     ) -> None:
-        """Sets how the model trains.
+        """Configures the model for training.
 
         Args:
             optimizer: As for `keras.Model.compile`. Defaults to `"rmsprop"`.
             loss: As for `keras.Model.compile`. Defaults to `None`.
-            global_clipnorm: Upper limit of the norm of all gradients together;
-                larger ones are scaled down to it. Defaults to `None`: no
-                limit.
-            gradient_accumulation_steps: Batches for one update. The gradients
-                of a mean loss are averaged over them and those of a summed
-                loss added, so that `k` batches of `n` give the update of one
-                batch of `k * n`. `optimizer.iterations` counts updates.
-                Defaults to `None`: each batch.
-            hard_examples: Examples of each batch to train on, drawn without
-                replacement, each with a chance in proportion to its loss. The
-                metrics are those of the whole batch, without dropout.
-                Defaults to `None`: all of them.
-            hard_examples_warmup: Batches, the first of a training, which
-                `train_step` cuts to their first `hard_examples` examples: as
-                long as the model has learnt nothing, all are hard, and no time
-                goes to look at more. Defaults to 0.
-            gradient_observers: Functions called with the pairs of each batch
-                while the step is built, to add operations that look at them,
-                such as `tf.summary.histogram`. The pairs are those of
-                `compute_gradients`. They are not saved with the model.
+            global_clipnorm: Upper limit for the norm of all gradients
+                together; larger gradients are scaled down to it. Defaults to
+                `None`: no limit.
+            gradient_accumulation_steps: Number of batches for one update. The
+                gradients of a mean loss are averaged over them and those of a
+                summed loss are added, so `k` batches of `n` examples give the
+                update of one batch of `k * n`. `optimizer.iterations` counts
+                updates. Defaults to `None`: an update for every batch.
+            example_selection: Selects the examples of every batch to train on,
+                a `HardExamples`. Defaults to `None`: all of them.
+            gradient_observers: Functions that are called with the
+                `grads_and_vars` of `compute_gradients` while the step is
+                traced, and add operations to it, such as
+                `tf.summary.histogram`. They are not saved with the model.
                 Defaults to none.
             **kwargs: As for `keras.Model.compile`: `metrics`,
-                `steps_per_execution` and the like.
+                `steps_per_execution` and so on.
 
         Raises:
-            ValueError: For a limit that is not positive, fewer than one
-                accumulation step, or accumulation asked for twice; for
-                `hard_examples` below one, with several losses or several
-                replicas, and a warm-up without them; for a model or an
-                optimizer made outside of the scope of a strategy with several
-                replicas.
+            ValueError: If a limit or a number of batches is not positive, if
+                the optimizer accumulates gradients as well, if
+                `example_selection` does not fit the loss or the devices, or
+                if the model or the optimizer was made outside of the scope of
+                a strategy with several replicas.
         """
         check_clipnorm(global_clipnorm)
-        check_accumulation(gradient_accumulation_steps)
-        check_hard_examples(
-            hard_examples,
-            hard_examples_warmup,
-            loss,
-            shared=has_replicas(self),
-        )
+        check_accumulation(gradient_accumulation_steps, optimizer)
+        if example_selection is not None:
+            if not isinstance(example_selection, HardExamples):
+                raise ValueError(
+                    "`example_selection` must be a `HardExamples` or None. "
+                    f"Received: example_selection={example_selection!r}"
+                )
+            example_selection.check(loss, has_replicas=has_replicas(self))
         check_metrics(self, kwargs.get("metrics"))
         check_metrics(self, kwargs.get("weighted_metrics"))
-        without_compiler(self, kwargs)
+        disable_xla(self, kwargs)
         with compile_scope(self):
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
             check_replicas(self)
             if has_replicas(self):
                 # Keras builds it in `fit`, outside of the scope.
-                self._build_optimizer()
-        check_accumulated_once(gradient_accumulation_steps, self.optimizer)
+                build_optimizer(self)
+        check_accumulation(gradient_accumulation_steps, self.optimizer)
         self._global_clipnorm = global_clipnorm
         self._accumulation_steps = gradient_accumulation_steps
-        self._hard_examples = hard_examples
-        self._hard_examples_warmup = hard_examples_warmup
+        self._example_selection = example_selection
         self._gradient_observers = tuple(gradient_observers)
-        self.begin_record()
-        self._missing_gradients = MissingGradients()
+        self._sharing = self._make_sharing()
+        self.step_log = StepLog.outside_of_strategies()
         self._weight_update = WeightUpdate(
-            self.step_record,
+            self.step_log,
             global_clipnorm=global_clipnorm,
             accumulation_steps=gradient_accumulation_steps or 1,
             average=not is_summed(loss),
         )
 
     def get_compile_config(self) -> dict[str, Any]:
-        """Returns what `compile` was given, to compile a loaded model."""
+        """Returns the arguments of `compile`, to compile a loaded model."""
         config: dict[str, Any] = super().get_compile_config()
         if self.compiled:
             config["global_clipnorm"] = self._global_clipnorm
             config["gradient_accumulation_steps"] = self._accumulation_steps
-            config["hard_examples"] = self._hard_examples
-            config["hard_examples_warmup"] = self._hard_examples_warmup
+            config["example_selection"] = keras.saving.serialize_keras_object(
+                self._example_selection
+            )
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model as the saved one was compiled."""
+        """Compiles a loaded model like the saved one."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             # So that the saved slots find their variables.
-            self.optimizer.build(self.trainable_variables)
+            build_optimizer(self)
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """Trains like `keras.Model.fit`, and checks the labels first.
+
+        Args:
+            x: As for `keras.Model.fit`. Defaults to `None`.
+            y: As for `keras.Model.fit`. Defaults to `None`.
+            **kwargs: As for `keras.Model.fit`.
+
+        Returns:
+            The `keras.callbacks.History` of the training.
+
+        Raises:
+            ValueError: If an integer label is not a class of the model. Arrays
+                and `shuffled_batches` are checked before the first step, other
+                datasets before the step that reads the label.
+            RuntimeError: If another machine is lost.
+        """
+        check_outside_of_scope(self)
+        if isinstance(x, tf.data.Dataset):
+            # Keras warns that it cannot shuffle a dataset, unasked.
+            kwargs.setdefault("shuffle", False)
+        num_classes = integer_label_classes(self)
+        if num_classes is not None:
+            x = check_labels_in(x, y, num_classes)
+        with value_errors(), lost_worker_errors(self):
+            return super().fit(x, y, **kwargs)
 
     def compute_gradients(
         self, x: Any, y: Any, sample_weight: Any = None
     ) -> GradientResult:
-        """Runs the model forward and back, and changes no weight.
+        """Runs a batch forward and backward without changing the weights.
 
         Args:
             x: Inputs of one batch, shape (batch, ...).
@@ -203,12 +229,12 @@ class GradientModel(RecordedModel):
                 `None`.
 
         Returns:
-            A `GradientResult` with `loss`, `outputs` and `grads_and_vars`. With
-            `hard_examples` the first two are those of the whole batch. Under
-            loss scaling the gradients are those of the loss itself, not of the
-            scaled one. Inside `Strategy.run` loss and gradients are those of
-            the examples of all replicas together, and `outputs` the replica's
-            own.
+            A `GradientResult` with `loss`, `outputs` and `grads_and_vars`.
+            With an `example_selection` the first two are those of the whole
+            batch. Under loss scaling the gradients are those of the loss
+            itself, not of the scaled one. Inside `Strategy.run` loss and
+            gradients are those of the examples of all replicas together, and
+            `outputs` those of the replica.
 
         Raises:
             ValueError: If the model is not compiled.
@@ -218,64 +244,34 @@ class GradientModel(RecordedModel):
                 "`compute_gradients` needs a loss. Call "
                 "`model.compile(optimizer=..., loss=...)` first."
             )
-        context = replica_context()
-        if context is not None:
-            return gradients_in_loop(self, context, (x, y, sample_weight))
-        if self._hard_examples is not None:
-            return gradients_of_hard_examples(
-                self,
-                x,
-                y,
-                sample_weight,
-                count=self._hard_examples,
-                # So that a resumed training draws the same.
-                batch=self.step_record.batches,
+        batch = Batch(x, y, sample_weight)
+        if self._example_selection is not None:
+            return self._example_selection.compute_gradients(
+                self, batch, self.step_log.batches_seen
             )
-        return self.share_gradients(x, y, sample_weight, None)
+        return self._sharing.compute_gradients(self, batch)
 
-    def share_gradients(
-        self, x: Any, y: Any, sample_weight: Any, shard: Shard | None
-    ) -> GradientResult:
-        """Computes one device's part of the loss, and its gradients.
-
-        Args:
-            x: The device's inputs.
-            y: Their targets.
-            sample_weight: Their weights, or `None`.
-            shard: Which part of the batch they are, `None` for all of it.
-        """
-        with tf.GradientTape() as tape:
-            outputs = self(x, training=True)
-            # Before the loss is scaled, by a variable of the optimizer.
-            self._build_optimizer()
-            loss = self.compute_loss(x, y, outputs, sample_weight)
-            if shard is not None:
-                loss = part_of_loss(self, loss, shard)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        gradients = tape.gradient(scaled_loss, variables)
-        gradients = unscaled(self.optimizer, gradients, loss.dtype)
-        pairs = list(zip(gradients, variables, strict=True))
-        return GradientResult(loss=loss, outputs=outputs, grads_and_vars=pairs)
-
-    def apply_gradients(self, grads_and_vars: Sequence[Pair]) -> None:
-        """Changes the weights by the gradients, as the optimizer does it.
+    def apply_gradients(
+        self, grads_and_vars: Sequence[GradientAndVariable]
+    ) -> None:
+        """Updates the weights with the optimizer.
 
         Args:
-            grads_and_vars: List of (gradient, variable) as `compute_gradients` returns
-                it, perhaps changed. With `gradient_accumulation_steps` the
-                weights change in each of these many calls only.
+            grads_and_vars: List of (gradient, variable) as returned by
+                `compute_gradients`, perhaps changed. With
+                `gradient_accumulation_steps` only every so many calls update
+                the weights.
 
         Raises:
             ValueError: If no variable has a gradient.
         """
         gradients = [gradient for gradient, _ in grads_and_vars]
         variables = [variable for _, variable in grads_and_vars]
-        self._build_optimizer()
-        self._missing_gradients.check(gradients, variables)
-        self._weight_update.run(self.optimizer, gradients, variables)
+        with self._sharing.update_scope():
+            build_optimizer(self)
+            self._weight_update.run(self.optimizer, gradients, variables)
 
-    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Any) -> Logs:
         """Trains on one batch: compute gradients, apply them, update metrics.
 
         Args:
@@ -284,56 +280,29 @@ class GradientModel(RecordedModel):
         Returns:
             Dictionary of the metrics' running values, `loss` among them.
         """
-        context = replica_context()
-        if context is not None:
-            return train_step_in_loop(self, context, data)
-        if self._hard_examples is not None:
-            data = seen_examples(
-                data,
-                count=self._hard_examples,
-                warmup=self._hard_examples_warmup,
-                batch=self.step_record.batches,
+        if self._example_selection is not None:
+            data = self._example_selection.truncate(
+                data, self.step_log.batches_seen
             )
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        result = self.compute_gradients(x, y, sample_weight)
-        return self.finish_step(x, y, sample_weight, result, batch_size_of(x))
-
-    def finish_step(
-        self,
-        x: Any,
-        y: Any,
-        sample_weight: Any,
-        result: GradientResult,
-        examples: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        """Applies the gradients of a batch, records it, updates the metrics.
-
-        Args:
-            x: Inputs of the batch; `None` where the devices have kept them.
-            y: Its targets.
-            sample_weight: Its weights, or `None`.
-            result: What computing its gradients has given.
-            examples: Number of examples in the batch.
-        """
-        for observer in self._gradient_observers:
-            observer(result.grads_and_vars)
-        # What this update uses: both change when it is applied.
-        before = tf.convert_to_tensor(self.optimizer.iterations)
+        batch = Batch.unpack(data)
+        result = self.compute_gradients(*batch)
+        self._call_observers(result)
+        # This update uses these two, and changes them.
+        iterations = tf.convert_to_tensor(self.optimizer.iterations)
         learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
-        # In a graph, an update of `optimizer.iterations` waits for nothing by
-        # itself, and would count a step whose batch has failed a check.
+        # In a graph, the update of `iterations` does not depend on the loss
+        # and would count a step whose batch has failed a check.
         with tf.control_dependencies([result.loss]):
             self.apply_gradients(result.grads_and_vars)
-        self.record_step(result, examples, before, learning_rate)
-        return self.update_metrics(
-            x, y, result, sample_weight, examples=examples
+        return self._sharing.finish_step(
+            self._log_step, batch, result, iterations, learning_rate
         )
 
-    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+    def test_step(self, data: Any) -> Logs:
         """Evaluates one batch.
 
-        A loss that is a sum over the batch is recorded per example: its mean
-        over batches would depend on the size of the batches.
+        A loss that is a sum over the batch is recorded per example, because
+        its mean over batches would depend on their sizes.
 
         Args:
             data: What a dataset yields: `(x, y)` or `(x, y, sample_weight)`.
@@ -341,34 +310,80 @@ class GradientModel(RecordedModel):
         Returns:
             Dictionary of the metrics' running values, `loss` among them.
         """
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        outputs = self(x, training=False)
-        loss = self.compute_loss(x, y, outputs, sample_weight, training=False)
-        result = GradientResult(loss=loss, outputs=outputs, grads_and_vars=[])
-        return self.finish_test(x, y, sample_weight, result, batch_size_of(x))
+        batch = Batch.unpack(data)
+        return self._log_evaluation(batch, self._sharing.evaluate(self, batch))
 
-    def finish_test(
+    def update_metrics(
         self,
         x: Any,
         y: Any,
-        sample_weight: Any,
         result: GradientResult,
-        examples: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        """Adds an evaluated batch to the metrics; arguments as above."""
-        if is_summed(self.loss):
-            loss = result.loss / tf.cast(examples, result.loss.dtype)
-            result = dataclasses.replace(result, loss=loss)
-        return self.update_metrics(
-            x, y, result, sample_weight, examples=examples
+        sample_weight: Any,
+        *,
+        examples: tf.Tensor | None = None,
+    ) -> Logs:
+        """Adds one batch to the metrics and returns their running values.
+
+        Args:
+            x: Inputs of the batch.
+            y: Targets of the batch.
+            result: Loss and outputs of the batch.
+            sample_weight: Weight of each example, or `None`.
+            examples: Number of examples in the batch. Defaults to `None`: the
+                number in `x`.
+        """
+        if examples is None:
+            examples = batch_size(x)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(result.loss, sample_weight=examples)
+        logs: Logs = self.compute_metrics(
+            x, y, result.outputs, sample_weight=sample_weight
         )
+        return logs
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Returns the metrics' running values by name.
+
+        At the end of an epoch Keras replaces the logs of `train_step` by these
+        values (keras#14705). A custom `train_step` may never update the `loss`
+        metric, and 0.0 would then replace the true value, so a `loss` without
+        updates is left out.
+        """
+        results: dict[str, Any] = super().get_metrics_result()
+        if tf.executing_eagerly() and "loss" in results:
+            tracker = next(m for m in self.metrics if m.name == "loss")
+            if not float(tracker.count.numpy()):
+                del results["loss"]
+        return results
+
+    @property
+    def batch_loss(self) -> float:
+        """Loss of the newest training batch alone."""
+        return float(self.step_log.batch_loss)
+
+    @property
+    def batches_seen(self) -> int:
+        """Number of batches trained on."""
+        return int(self.step_log.batches_seen)
+
+    @property
+    def skipped_updates(self) -> int:
+        """Number of updates skipped because a gradient was not finite."""
+        return int(self.step_log.skipped_updates)
+
+    @property
+    def step_variables(self) -> list[tf.Variable]:
+        """Variables of the step itself, which a resumed training needs."""
+        waiting = self._weight_update.variables(self.trainable_variables)
+        return [*self.step_log.variables, *waiting]
 
     @property
     def distribute_strategy(self) -> tf.distribute.Strategy:
-        """The strategy by which Keras deals out batches.
+        """The strategy that Keras uses to split batches.
 
         With several replicas it is that of one device: batches stay whole
-        until the step itself, which deals them out by `replica_strategy`.
+        until the step itself, which splits them.
         """
         if has_replicas(self) and self._has_own_steps():
             return tf.distribute.get_strategy()
@@ -380,41 +395,90 @@ class GradientModel(RecordedModel):
         return super().distribute_strategy
 
     def make_train_function(self, force: bool = False) -> None:
-        """Makes what `fit` calls."""
+        """Creates the function that `fit` calls."""
         if self.built:
-            # A variable made while a graph is built asks for another graph.
-            self._build_optimizer()
-        if has_replicas(self) and self._has_own_steps():
-            step: Step = shared_train_step
-        elif self._loops_over("train_step"):
-            step = quick_train_step
-        else:
+            # A variable that is created while a step is traced forces a
+            # second trace.
+            build_optimizer(self)
+        if not self._uses_own_loop("train_step"):
             super().make_train_function(force)
-            return
-        if force or self.train_function is None:
-            self.train_function = step_loop(self, step)
+        elif force or self.train_function is None:
+            self.train_function = make_step_loop(self, self.train_step)
 
     def make_test_function(self, force: bool = False) -> None:
-        """Makes what `evaluate` calls."""
-        if has_replicas(self) and self._has_own_steps():
-            step: Step = shared_test_step
-        elif self._loops_over("test_step"):
-            step = GradientModel.test_step
-        else:
+        """Creates the function that `evaluate` calls."""
+        step: Step = self.test_step
+        if isinstance(self._sharing, Replicas):
+            step = self._make_shared_test_step(self._sharing)
+        if not self._uses_own_loop("test_step"):
             super().make_test_function(force)
-            return
-        if force or self.test_function is None:
-            self.test_function = step_loop(self, step)
+        elif force or self.test_function is None:
+            self.test_function = make_step_loop(self, step)
+
+    def _make_sharing(self) -> Sharing:
+        """Returns how the devices of this model share a batch."""
+        if has_replicas(self):
+            return Replicas(self.replica_strategy)
+        return OneDevice()
+
+    def _call_observers(self, result: GradientResult) -> None:
+        # A replica of a custom loop has the gradients of all; they would be
+        # observed once per replica.
+        if replica_context() is None:
+            for observer in self._gradient_observers:
+                observer(result.grads_and_vars)
+
+    def _log_step(
+        self,
+        batch: Batch,
+        result: GradientResult,
+        iterations: tf.Tensor,
+        learning_rate: tf.Tensor,
+    ) -> Logs:
+        """Records a training step in the step log and in the metrics."""
+        examples = batch.size
+        self.step_log.write(
+            result,
+            before=iterations,
+            step=tf.convert_to_tensor(self.optimizer.iterations),
+            learning_rate=learning_rate,
+            examples=examples,
+        )
+        return self.update_metrics(
+            batch.x, batch.y, result, batch.sample_weight, examples=examples
+        )
+
+    def _log_evaluation(self, batch: Batch, result: GradientResult) -> Logs:
+        """Adds an evaluated batch to the metrics."""
+        examples = batch.size
+        if is_summed(self.loss):
+            loss = result.loss / tf.cast(examples, result.loss.dtype)
+            result = dataclasses.replace(result, loss=loss)
+        return self.update_metrics(
+            batch.x, batch.y, result, batch.sample_weight, examples=examples
+        )
+
+    def _make_shared_test_step(self, replicas: Replicas) -> Step:
+        """Returns a test step that runs on all replicas."""
+
+        def shared_test_step(data: Any) -> Logs:
+            batch = Batch.unpack(data)
+            result = replicas.evaluate_on_all(self, batch)
+            return self._log_evaluation(batch, result)
+
+        return shared_test_step
 
     def _has_own_steps(self) -> bool:
-        # Steps of another kind are run on each replica, as Keras does it.
+        # Keras runs custom steps on every replica.
         return (
             type(self).train_step is GradientModel.train_step
             and type(self).test_step is GradientModel.test_step
         )
 
-    def _loops_over(self, step: str) -> bool:
-        """Tells whether one device runs a step whose logs are the metrics."""
+    def _uses_own_loop(self, step: str) -> bool:
+        """Tells whether `fit` or `evaluate` runs our loop and not Keras'."""
+        if has_replicas(self):
+            return self._has_own_steps()
         cls = type(self)
         inherited = {
             step: GradientModel,
@@ -427,25 +491,3 @@ class GradientModel(RecordedModel):
             and not tf.distribute.has_strategy()
             and not self.jit_compile
         )
-
-    @property
-    def step_variables(self) -> list[tf.Variable]:
-        """Variables of the step itself, which a resumed training needs."""
-        record = self.step_record
-        return [
-            record.batch_loss,
-            record.skipped_updates,
-            record.batches,
-            *self._weight_update.variables(self.trainable_variables),
-        ]
-
-    def _build_optimizer(self) -> None:
-        # With all variables, not only those that have a gradient today.
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
-
-
-def quick_train_step(model: GradientModel, batch: Any) -> None:
-    """Trains on a batch, by layers that may change their order."""
-    with moving_rectifiers():
-        model.train_step(batch)

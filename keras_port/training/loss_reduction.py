@@ -1,4 +1,4 @@
-"""How a loss goes from examples to a batch, and from batches to more."""
+"""Whether a loss is a sum or a mean over its batch."""
 
 from typing import Any
 
@@ -6,16 +6,16 @@ import tensorflow as tf
 
 
 def is_summed(loss: Any) -> bool:
-    """Tells whether each loss given to `compile` is a sum over the batch."""
+    """Tells whether every loss given to `compile` is a sum over the batch."""
     losses = tf.nest.flatten(loss)
     return all(getattr(one, "reduction", None) == "sum" for one in losses)
 
 
 def check_divisible(loss: Any, sample_weight: Any) -> None:
-    """Raises `ValueError` unless a loss is made up of parts of its batch.
+    """Raises `ValueError` unless the losses of shards add up to the whole.
 
     Args:
-        loss: As given to `compile`.
+        loss: Loss as given to `compile`.
         sample_weight: Weights of the examples, or `None`.
     """
     kinds = {
@@ -32,8 +32,3 @@ def check_divisible(loss: Any, sample_weight: Any) -> None:
             f"reductions {sorted(map(str, kinds))}"
             f"{' with `sample_weight`' if weighted else ''}"
         )
-
-
-def batch_size_of(x: Any) -> tf.Tensor:
-    """Returns the number of examples in a batch of inputs."""
-    return tf.shape(tf.nest.flatten(x)[0])[0]

@@ -1,10 +1,10 @@
-"""Gradients under loss scaling, always those of the loss itself.
+"""Loss scaling that is hidden from the code between the two steps.
 
-In float16 small gradients underflow to 0, so the loss is multiplied before it
-is differentiated, and an optimizer under `mixed_float16` divides by the same
-scale. Whoever forgets one of the two has updates 32,768 times too large or too
-small (keras#19479, keras#20894). Here both happen in one module, and everybody
-in between sees the gradients of the loss itself.
+In float16 small gradients underflow to 0, so the loss is multiplied by a scale
+before it is differentiated, and an optimizer under `mixed_float16` divides by
+the same scale. Code that forgets one of the two updates the weights 32,768
+times too much or too little (keras#19479, keras#20894). Here both happen in
+one module, and all code in between sees the gradients of the loss itself.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def scales_loss(optimizer: keras.optimizers.Optimizer) -> bool:
     )
 
 
-def unscaled(
+def unscale(
     optimizer: keras.optimizers.Optimizer,
     gradients: Sequence[tf.Tensor | None],
     dtype: tf.DType,
@@ -29,8 +29,8 @@ def unscaled(
 
     Args:
         optimizer: The optimizer whose `scale_loss` has scaled the loss.
-        gradients: One for each variable.
-        dtype: Of the loss.
+        gradients: One for every variable.
+        dtype: Dtype of the loss.
     """
     if not scales_loss(optimizer):
         return list(gradients)
@@ -45,19 +45,19 @@ def apply_unscaled(
     gradients: Sequence[tf.Tensor],
     variables: Sequence[keras.Variable],
 ) -> tf.Tensor:
-    """Applies gradients of the loss with an optimizer that expects scaled ones.
+    """Applies gradients of the loss by an optimizer that expects scaled ones.
 
     Returns:
-        Boolean scalar, whether the optimizer has left the update out because a
+        Boolean scalar, whether the optimizer skipped the update because a
         gradient is not finite.
     """
-    # The scale is a power of two: to multiply by it what was divided by it
-    # loses nothing.
+    # The scale is a power of two, so dividing by it and multiplying again is
+    # exact.
     scaled = [optimizer.scale_loss(gradient) for gradient in gradients]
     optimizer.apply(scaled, variables)
     if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return tf.constant(False)
-    # Not by `optimizer.iterations`, which stands still also while an optimizer
-    # accumulates.
+    # `optimizer.iterations` cannot tell: it also stays the same while an
+    # optimizer accumulates.
     finite = [tf.reduce_all(tf.math.is_finite(one)) for one in scaled]
     return ~tf.reduce_all(finite)

@@ -1,33 +1,34 @@
-"""What `fit` and `evaluate` call for each `steps_per_execution` steps."""
+"""Runs the next `steps_per_execution` steps of `fit` or `evaluate`."""
 
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 Logs = dict[str, tf.Tensor]
-Step = Callable[[Any, Any], Any]
+Step = Callable[[Any], Any]
 
 
-def step_loop(model: Any, step: Step) -> Callable[[Any], Logs]:
-    """Returns what runs the next `steps_per_execution` steps.
+def make_step_loop(model: keras.Model, step: Step) -> Callable[[Any], Logs]:
+    """Returns a function that runs the next `steps_per_execution` steps.
 
-    Keras builds the graph of a step of several per call twice, puts it inside
-    of two conditions, and carries the logs from step to step. Here it is built
-    once, the loop alone has a condition, and the metrics are read behind it.
+    With several steps per call, Keras traces the step twice, wraps it in two
+    conditions and carries the logs from step to step. Here the step is traced
+    once, only the loop has a condition, and the metrics are read after it.
 
     Args:
-        model: A `GradientModel` whose logs are its metrics.
-        step: Does one step with the model and a batch, and updates metrics.
+        model: A model whose logs are its metrics.
+        step: Runs one step on a batch, and updates the metrics.
 
     Returns:
         A function that takes an iterator of batches and returns the metrics'
         running values. Without a batch it raises `StopIteration` or a
-        `tf.errors.OutOfRangeError`, which `fit` takes for the end.
+        `tf.errors.OutOfRangeError`, which ends the epoch in `fit`.
     """
 
     def one_step(batch: Any) -> Logs:
-        step(model, without_optionals(batch))
+        step(drop_optionals(batch))
         logs: Logs = model.get_metrics_result()
         return logs
 
@@ -36,9 +37,9 @@ def step_loop(model: Any, step: Step) -> Callable[[Any], Logs]:
             return tf.constant(1), one_step(iterator.get_next())
 
         def one_more(done: tf.Tensor, batch: Any) -> Any:
-            step(model, without_optionals(batch.get_value()))
+            step(drop_optionals(batch.get_value()))
             done += 1
-            # A batch that is taken and not used would be lost.
+            # A batch that is taken but not used would be lost.
             batch = tf.cond(
                 done < model.steps_per_execution,
                 iterator.get_next_as_optional,
@@ -57,7 +58,7 @@ def step_loop(model: Any, step: Step) -> Callable[[Any], Logs]:
         return done, model.get_metrics_result()
 
     if not model.run_eagerly:
-        one_step, steps = graph(one_step), graph(steps)
+        one_step, steps = trace(one_step), trace(steps)
 
     def function(iterator: Any) -> Logs:
         if not isinstance(iterator, tf.data.Iterator):
@@ -71,13 +72,13 @@ def step_loop(model: Any, step: Step) -> Callable[[Any], Logs]:
     return function
 
 
-def graph(function: Callable[..., Any]) -> Any:
-    """Returns a function that is traced, for any number of examples."""
+def trace(function: Callable[..., Any]) -> Any:
+    """Returns a `tf.function` for any number of examples."""
     return tf.function(function, reduce_retracing=True, autograph=False)
 
 
-def without_optionals(batch: Any) -> Any:
-    """Returns a batch with `None` for what Keras says is not there."""
+def drop_optionals(batch: Any) -> Any:
+    """Returns a batch with `None` where Keras marks a part as absent."""
     return tf.nest.map_structure(
         lambda part: (
             None if isinstance(part, tf.experimental.Optional) else part

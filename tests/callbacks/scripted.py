@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_port.callbacks.evaluation_listener import channel_of
+from keras_port.callbacks.evaluation_listener import get_channel
 
 
 class ScriptedEvaluation(keras.callbacks.Callback):
@@ -28,11 +28,11 @@ class ScriptedEvaluation(keras.callbacks.Callback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        channel_of(model).sources.append(self)
+        get_channel(model).sources.append(self)
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.published = []
-        channel_of(self.model).announce("val", [self.name_of_result])
+        get_channel(self.model).announce("val", [self.name_of_result])
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         step = int(self.model.optimizer.iterations)
@@ -40,7 +40,7 @@ class ScriptedEvaluation(keras.callbacks.Callback):
         if rest == 0 and rank <= len(self.values):
             self.published.append(step)
             logs = {self.name_of_result: self.values[rank - 1]}
-            channel_of(self.model).publish(step, logs)
+            get_channel(self.model).publish(step, logs)
 
 
 class StopAt(keras.callbacks.Callback):

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from keras_port.callbacks.monitor import Monitor
+from keras_port.callbacks._monitor import Monitor
 
 
 @pytest.mark.fault("B04")

@@ -28,9 +28,7 @@ def save(
 ) -> StepCheckpoint:
     """Trains with these evaluations, one each 2 steps."""
     checkpoint = StepCheckpoint(path, **options)
-    script = ScriptedEvaluation(
-        values, eval_freq=2, monitor=checkpoint.monitor.name
-    )
+    script = ScriptedEvaluation(values, eval_freq=2, monitor=checkpoint.monitor)
     train(small_model(), [script, checkpoint], steps=steps)
     return checkpoint
 
@@ -271,6 +269,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         ({"path": "{step}/model.keras"}, "file's name only"),
         ({"path": "m-{step.keras"}, "wrong placeholder"),
         ({"path": "m.keras", "max_to_keep": 0}, "`max_to_keep`"),
+        ({"path": "m.keras", "max_to_keep": 2.5}, "`max_to_keep`"),
         ({"path": "m.keras", "monitor": "f1"}, 'mode="max"'),
     ],
 )

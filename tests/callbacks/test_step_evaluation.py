@@ -197,6 +197,24 @@ def test_wrong_eval_freq_is_refused(eval_freq: Any) -> None:
         StepEvaluation(small_arrays(), eval_freq=eval_freq)
 
 
+@pytest.mark.parametrize("batch_size", [0, True, 2.5])
+def test_wrong_batch_size_is_refused(batch_size: Any) -> None:
+    with pytest.raises(ValueError, match="`batch_size`"):
+        StepEvaluation(small_arrays(), batch_size=batch_size)
+
+
+def test_integers_of_numpy_are_welcome() -> None:
+    evaluation = StepEvaluation(small_arrays(), eval_freq=np.int64(20))
+    assert train(small_model(), [evaluation], steps=20).history["val_step"] == [
+        20
+    ]
+
+
+def test_evaluating_before_fit_is_an_error_that_says_so() -> None:
+    with pytest.raises(RuntimeError, match="`fit` has not started"):
+        StepEvaluation(small_arrays()).evaluate()
+
+
 @pytest.mark.fault("B49")
 def test_bad_labels_of_the_evaluation_are_refused_before_training() -> None:
     x, y = small_arrays()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from keras_port.callbacks import StepProgress
-from keras_port.callbacks.step_progress import duration
+from keras_port.callbacks.step_progress import format_duration
 from tests.callbacks.scripted import ScriptedEvaluation
 from tests.small import small_model
 from tests.small import train
@@ -82,4 +82,4 @@ def test_the_loss_is_that_of_the_newest_batch() -> None:
     [(0, "0:00"), (59.6, "1:00"), (363, "6:03"), (3725, "1:02:05")],
 )
 def test_durations_read_as_a_clock(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

@@ -195,4 +195,4 @@ thread.join()
         capture_output=True,
         text=True,
     )
-    assert "hears nothing" in ended.stderr
+    assert "has no effect" in ended.stderr

@@ -216,7 +216,7 @@ def test_a_disk_that_becomes_full_loses_nothing(
             if int(self.model.optimizer.iterations) == 6:
                 fill(small_disk)
 
-    with pytest.raises(OSError, match=r"Step 8: .*No space left.*as they were"):
+    with pytest.raises(OSError, match=r"Step 8: .*No space left.*unchanged"):
         fit(noisy_model(), small_disk, steps=20, more=[Filling()])
     # Another start says so before any training.
     with pytest.raises(OSError, match="No space left"):
@@ -237,7 +237,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 
 def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
     fit(noisy_model(), tmp_path, steps=8)
-    with pytest.raises(ValueError, match="of another model"):
+    with pytest.raises(ValueError, match="a different model"):
         fit(small_model(optimizer="adam"), tmp_path, steps=12)
 
 
@@ -354,6 +354,54 @@ def test_gradients_that_wait_are_kept(tmp_path: Path) -> None:
     assert same_weights(resumed.get_weights(), plain.get_weights())
 
 
+def test_a_resumed_fit_that_skips_nothing_is_refused(tmp_path: Path) -> None:
+    def train(*names: str) -> keras.Model:
+        model = small_model()
+        state = TrainingState(tmp_path)
+        for name in names:
+            getattr(state, name)
+        model.fit(
+            small_batches(), steps_per_epoch=2, callbacks=[state], verbose=0
+        )
+        return model
+
+    train()  # Nothing is restored, so nothing has to be skipped.
+    with pytest.raises(ValueError, match=r"start_batch=state\.batches_seen"):
+        train()
+    with pytest.raises(ValueError, match=r"total_steps - state\.step"):
+        train()
+    assert TrainingState(tmp_path).step == 2
+    assert int(train("step").optimizer.iterations) == 4
+    assert int(train("batches_seen").optimizer.iterations) == 6
+
+
+def test_the_step_is_no_position_where_gradients_were_accumulated(
+    tmp_path: Path,
+) -> None:
+    def train(name: str) -> keras.Model:
+        model = small_model(gradient_accumulation_steps=2)
+        state = TrainingState(tmp_path)
+        getattr(state, name)
+        model.fit(
+            small_batches(), steps_per_epoch=4, callbacks=[state], verbose=0
+        )
+        return model
+
+    train("step")
+    with pytest.raises(ValueError, match="has not read `batches_seen` of"):
+        train("step")
+    assert int(train("batches_seen").optimizer.iterations) == 4
+
+
+def test_a_second_fit_of_the_same_model_skips_nothing(tmp_path: Path) -> None:
+    model, state = small_model(), TrainingState(tmp_path)
+    for _ in range(2):
+        model.fit(
+            small_batches(), steps_per_epoch=2, callbacks=[state], verbose=0
+        )
+    assert int(model.optimizer.iterations) == 4
+
+
 def test_any_callback_can_take_part(tmp_path: Path) -> None:
     class Count(keras.callbacks.Callback):  # type: ignore[misc]
         count = 0
@@ -435,7 +483,7 @@ def test_a_write_that_fails_is_told(
 
     fit(small_model(), tmp_path, steps=4)
     monkeypatch.setattr(training_state, "write_snapshot", full)
-    with pytest.raises(OSError, match=r"Step 8: .*No space left.*as they were"):
+    with pytest.raises(OSError, match=r"Step 8: .*No space left.*unchanged"):
         fit(small_model(), tmp_path, steps=8)
     assert TrainingState(tmp_path).step == 4
 

@@ -263,15 +263,12 @@ def check_files(folder: Path, *, saved: int) -> None:
 def check_next_start(folder: Path) -> None:
     """Checks that the next training removes what the last kill has left."""
     (folder / "state" / "state-00000001.npz").unlink()
-    for name in ("best.keras", "best.weights.h5"):
+    for until, name in enumerate(("best.keras", "best.weights.h5"), 1):
+        state = TrainingState(folder / "state")
         train(
             small_model(),
-            [
-                ScriptedEvaluation([]),
-                StepCheckpoint(folder / name),
-                TrainingState(folder / "state"),
-            ],
-            steps=1,
+            [ScriptedEvaluation([]), StepCheckpoint(folder / name), state],
+            steps=until - state.step,
         )
     assert not list(folder.rglob(".partial-*"))
     assert names(folder) == ["best.keras", "best.weights.h5", "state"]

@@ -201,8 +201,8 @@ def test_copies_and_arrays_in_memory_are_not_mapped(tmp_path: Path) -> None:
 
 MALFORMED = {
     "empty": (b"", "empty"),
-    "one zero": (b"\0", "no IDX file"),
-    "three bytes": (b"\0\0\x08", "no IDX file"),
+    "one zero": (b"\0", "not an IDX file"),
+    "three bytes": (b"\0\0\x08", "not an IDX file"),
     "text": (
         b"version 1 of a pointer",
         "it begins with b'version 1 of a pointer'",
@@ -293,7 +293,7 @@ def test_a_cut_gz_file_is_one_clear_error(tmp_path: Path, size: int) -> None:
     message = refusal(path)
     # One byte is too few to know gzip by.
     assert (
-        "no IDX file" if size == 1 else "Download the file again"
+        "not an IDX file" if size == 1 else "Download the file again"
     ) in message
 
 

@@ -110,7 +110,7 @@ def trained(
     accuracies = Accuracies()
     model.fit(batches, callbacks=[accuracies], verbose=0)
     evaluated = model.evaluate(images, labels, verbose=0, batch_size=BATCH_SIZE)
-    again = training.Evaluator(model, (images, labels), batch_size=9)()
+    again = training.Evaluator(model, (images, labels), batch_size=9).evaluate()
     log = model.step_log.read(0, STEPS)
     return Trained(
         model=model,

@@ -60,7 +60,7 @@ def test_a_saved_model_has_the_towers_of_its_machine(tmp_path: Path) -> None:
     model.fit(x, y, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(loaded).__name__ == "TowerModel"
+    assert isinstance(loaded, distribution.TowerModel)
     assert loaded.devices == distribution.build_towers(build_small_cnn).devices
     assert np.array_equal(loaded(x), model(x))
 
@@ -74,7 +74,7 @@ def test_weights_elsewhere_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = models.build_perceptron()
     device = property(lambda _: "/device:GPU:0")
     monkeypatch.setattr(type(model.variables[0].value), "device", device)
-    with pytest.raises(ValueError, match=r"fc/kernel lies on /device:GPU:0"):
+    with pytest.raises(ValueError, match=r"fc/kernel is on /device:GPU:0"):
         distribution.TowerModel(model.input, model.output, num_devices=2)
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import run_folder
-import run_settings
 
 from keras_port import datasets
+from keras_port import runs
 from tests.datasets.idx_files import write_folder
 from tests.small import same_weights
 
@@ -47,19 +46,19 @@ def write_small_mnist(folder: Path, mnist: datasets.Splits) -> Path:
 
 def short_settings(
     workdir: Path, data_dir: Path | None, **changes: Any
-) -> run_settings.Settings:
-    """Returns the settings of a run of four steps, validated each two."""
-    settings = run_settings.Settings(
-        workdir=workdir,
-        data_dir=data_dir,
-        batch_size=20,
-        max_steps=4,
-        eval_freq=2,
-        patience=20,
-        learning_rate=0.01,
-        seed=1,
-    )
-    return dataclasses.replace(settings, **changes)
+) -> dict[str, Any]:
+    """Returns the arguments of a run of four steps, validated every two."""
+    return {
+        "workdir": workdir,
+        "data_dir": data_dir,
+        "batch_size": 20,
+        "max_steps": 4,
+        "eval_freq": 2,
+        "patience": 20,
+        "learning_rate": 0.01,
+        "seed": 1,
+        **changes,
+    }
 
 
 def read_results(workdir: Path) -> dict[str, Any]:
@@ -70,7 +69,7 @@ def read_results(workdir: Path) -> dict[str, Any]:
     return results
 
 
-def without_times(results: run_folder.Results) -> dict[str, Any]:
+def without_times(results: runs.Results) -> dict[str, Any]:
     """Returns what two equal runs have in common."""
     content = dataclasses.asdict(results)
     return {name: v for name, v in content.items() if name not in TIMES}
@@ -93,7 +92,7 @@ def same_models(left: Path, right: Path) -> bool:
     )
 
 
-def check_results(workdir: Path, results: run_folder.Results) -> None:
+def check_results(workdir: Path, results: runs.Results) -> None:
     """Checks that `results.json` holds what the function has returned."""
     content = read_results(workdir)
     assert list(content) == RESULT_KEYS

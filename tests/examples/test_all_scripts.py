@@ -11,15 +11,12 @@ import load_cnn
 import load_perceptron
 import perceptron_gradients
 import pytest
-import run_folder
-import step_training
 import train_cnn
 import train_perceptron
 
 from tests.datasets.idx_files import FOLDER_NAMES
 from tests.datasets.idx_files import small_arrays
 from tests.datasets.idx_files import write_folder
-from tests.examples.small_data import short_settings
 
 ROOT = Path(__file__).parents[2]
 TRAININGS = [train_perceptron, train_cnn]
@@ -141,40 +138,3 @@ def test_the_real_command_writes_one_line_and_no_traceback(
         "train_cnn.py: `data_dir`: there is no folder none\n"
     )
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["model.keras", "results.json", "state"])
-def test_files_of_somebody_else_are_not_written_over(
-    tmp_path: Path, name: str
-) -> None:
-    (tmp_path / name).write_text("somebody's")
-    with pytest.raises(ValueError, match=f"holds {name}, but no run.json"):
-        run_folder.finished_results(short_settings(tmp_path, None), script="a")
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-def test_another_script_does_not_go_on_with_a_run(tmp_path: Path) -> None:
-    settings = short_settings(tmp_path, None)
-    assert run_folder.finished_results(settings, script="a") is None
-    assert run_folder.finished_results(settings, script="a") is None
-    with pytest.raises(ValueError, match="script a there, b here"):
-        run_folder.finished_results(settings, script="b")
-
-
-@pytest.mark.parametrize("name", ["run.json", "results.json"])
-def test_a_broken_file_of_a_run_is_named(tmp_path: Path, name: str) -> None:
-    settings = short_settings(tmp_path, None)
-    run_folder.finished_results(settings)
-    (tmp_path / name).write_text("{")
-    with pytest.raises(ValueError, match=f"{name} is broken"):
-        run_folder.finished_results(settings)
-
-
-@pytest.mark.parametrize(
-    ("steps", "eval_freq", "expected"),
-    [(20_000, 100, 10), (50, 20, 10), (7, 100, 1), (4, 2, 2), (1, 1, 1)],
-)
-def test_no_call_passes_a_validation_or_the_end(
-    steps: int, eval_freq: int, expected: int
-) -> None:
-    assert step_training.steps_per_call(steps, eval_freq) == expected

@@ -11,6 +11,9 @@ import gc
 import sys
 import cli
 
+with cli.quiet_imports():
+    import keras_port
+
 class Ring:
     def __init__(self):
         self.itself = self

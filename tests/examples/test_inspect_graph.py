@@ -72,7 +72,7 @@ def test_the_script_prints_and_writes_the_graph(
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ("--tensor=conv1/rleu:0", "nearest names are: 'conv1/relu:0'"),
+        ("--tensor=conv1/rleu:0", "closest names are: 'conv1/relu:0'"),
         ("--model=nothing.keras", "nothing.keras"),
     ],
 )

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import best_model
 import load_cnn
 import pytest
 import train_cnn
@@ -20,8 +19,8 @@ def test_it_gives_the_digits_of_the_run(
     precision: str,
 ) -> None:
     settings = short_settings(tmp_path, data_dir, max_steps=2)
-    results = train_cnn.train_cnn(settings, precision=precision)
-    loaded = best_model.load_and_evaluate(tmp_path, data_dir)
+    results = train_cnn.train_cnn(**settings, precision=precision)
+    loaded = load_cnn.load_and_evaluate(tmp_path, data_dir)
     assert loaded == (results.validation_accuracy, results.test_accuracy)
     code, out, _ = run_script(
         load_cnn, f"--workdir={tmp_path}", f"--data_dir={data_dir}"

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import best_model
 import load_perceptron
 import train_perceptron
 
@@ -16,9 +15,9 @@ def test_it_gives_the_digits_of_the_run(
     data_dir: Path,
 ) -> None:
     results = train_perceptron.train_perceptron(
-        short_settings(tmp_path, data_dir)
+        **short_settings(tmp_path, data_dir)
     )
-    loaded = best_model.load_and_evaluate(tmp_path, data_dir)
+    loaded = load_perceptron.load_and_evaluate(tmp_path, data_dir)
     assert loaded == (results.validation_accuracy, results.test_accuracy)
     code, out, _ = run_script(
         load_perceptron, f"--workdir={tmp_path}", f"--data_dir={data_dir}"

@@ -2,21 +2,24 @@
 
 from collections.abc import Iterator
 import contextlib
+import math
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
 from typing import IO
+from typing import Any
 from typing import NamedTuple
 
+import cli
 import keras
+import numpy as np
 import pytest
-import recipes
-import run_folder
-import run_settings
 import train_cnn
+import train_cnn_fast
 
+from keras_port import runs
 from keras_port.checkpoints import read_record
 from tests.examples.conftest import RunScript
 from tests.examples.small_data import check_results
@@ -34,7 +37,7 @@ def test_a_run_leaves_its_results(
     tmp_path: Path, data_dir: Path, precision: str
 ) -> None:
     settings = short_settings(tmp_path / "run", data_dir, max_steps=2)
-    results = train_cnn.train_cnn(settings, precision=precision)
+    results = train_cnn.train_cnn(**settings, precision=precision)
     check_results(tmp_path / "run", results)
     assert (results.steps, results.best_step) == (2, 2)
     assert results.ended_by == "max_steps"
@@ -43,7 +46,7 @@ def test_a_run_leaves_its_results(
     assert model.get_layer("fc1").compute_dtype == precision
     with pytest.raises(ValueError, match=r"another run \(precision"):
         train_cnn.train_cnn(
-            settings,
+            **settings,
             precision="bfloat16" if precision == "float32" else "float32",
         )
 
@@ -52,10 +55,10 @@ def test_a_run_leaves_its_results(
 def test_a_longer_run_goes_on_and_ends_as_one_without_a_pause(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_cnn.train_cnn(short_settings(tmp_path / "a", data_dir, max_steps=2))
-    resumed = train_cnn.train_cnn(short_settings(tmp_path / "a", data_dir))
+    train_cnn.train_cnn(**short_settings(tmp_path / "a", data_dir, max_steps=2))
+    resumed = train_cnn.train_cnn(**short_settings(tmp_path / "a", data_dir))
     assert f"Resuming {tmp_path / 'a'} from step 2." in capsys.readouterr().out
-    plain = train_cnn.train_cnn(short_settings(tmp_path / "b", data_dir))
+    plain = train_cnn.train_cnn(**short_settings(tmp_path / "b", data_dir))
     assert without_times(resumed) == without_times(plain)
     assert same_models(tmp_path / "a", tmp_path / "b")
 
@@ -65,19 +68,18 @@ def test_the_fast_recipe_has_its_own_way(
     tmp_path: Path, data_dir: Path
 ) -> None:
     settings = short_settings(tmp_path / "run", data_dir, max_steps=2)
-    results = train_cnn.train_cnn(settings, recipe="fast")
+    results = train_cnn_fast.train_cnn_fast(**settings)
     check_results(tmp_path / "run", results)
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")
     rate = model.optimizer.get_config()["learning_rate"]
-    assert rate["class_name"] == "OneCycle"
-    assert rate["config"]["steps"] == 2
-    fast = recipes.RECIPES["fast"]
-    assert model.get_layer("dropout").rate == fast.dropout_rate
+    assert rate["class_name"] == "CosineDecay"
+    assert rate["config"]["decay_steps"] == 1.6
+    assert model.get_layer("dropout").rate == 0.25
     longer = short_settings(tmp_path / "run", data_dir, max_steps=4)
     with pytest.raises(ValueError, match="cycle_steps 2 there, 4 here"):
-        train_cnn.train_cnn(longer, recipe="fast")
+        train_cnn_fast.train_cnn_fast(**longer)
     with pytest.raises(ValueError, match="recipe fast there, course here"):
-        train_cnn.train_cnn(settings)
+        train_cnn.train_cnn(**settings)
 
 
 @pytest.mark.parametrize(
@@ -86,33 +88,45 @@ def test_the_fast_recipe_has_its_own_way(
 def test_the_fast_recipe_takes_bfloat16_where_it_is(
     has: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recipes, "has_bfloat16", lambda: has)
-    assert recipes.RECIPES["fast"].precision() == expected
-    assert recipes.RECIPES["course"].precision() == "float32"
+    monkeypatch.setattr(cli, "has_bfloat16", lambda: has)
+    assert train_cnn_fast.best_precision() == expected
+
+
+def test_the_rate_of_the_fast_recipe_is_one_cycle() -> None:
+    rate = train_cnn_fast.one_cycle(3e-3, 550)
+    found = [float(rate(step)) for step in range(551)]
+
+    def cosine(start: float, end: float, part: float) -> float:
+        return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
+
+    # It rises along a line to step 110, and falls along a cosine.
+    expected = [
+        3e-3 / 25 + (3e-3 - 3e-3 / 25) * step / 110
+        if step <= 110
+        else cosine(3e-3, 0.0, (step - 110) / 440)
+        for step in range(551)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
 
 
 def test_flags_that_were_given_stay_and_others_come_from_the_recipe(
     run_script: RunScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[run_settings.Settings] = []
+    taken: list[dict[str, Any]] = []
 
-    def train(
-        settings: run_settings.Settings, **more: object
-    ) -> run_folder.Results:
-        taken.append(settings)
-        assert more["recipe"] == "fast"
-        return run_folder.Results(7, 7, 0.5, 0.5, 1.0, 1.0, "", "max_steps")
+    def train(**arguments: Any) -> runs.Results:
+        taken.append(arguments)
+        return runs.Results(7, 7, 0.5, 0.5, 1.0, 1.0, "", "max_steps")
 
-    monkeypatch.setattr(train_cnn, "train_cnn", train)
+    monkeypatch.setattr(train_cnn_fast, "train_cnn_fast", train)
     ended = run_script(
         train_cnn, "--recipe=fast", "--max_steps=7", "--eval_freq=100"
     )
     assert ended.code == 0
-    [settings] = taken
-    assert (settings.max_steps, settings.eval_freq) == (7, 100)
-    recipe = recipes.RECIPES["fast"]
-    assert settings.batch_size == recipe.batch_size
-    assert settings.learning_rate == recipe.learning_rate
+    [arguments] = taken
+    assert (arguments["max_steps"], arguments["eval_freq"]) == (7, 100)
+    assert arguments["batch_size"] == 300
+    assert arguments["learning_rate"] == 3e-3
 
 
 class Interrupted(NamedTuple):
@@ -189,7 +203,8 @@ def test_the_same_command_resumes_and_a_second_ctrl_c_ends_at_once(
     interrupted: Interrupted, data_dir: Path
 ) -> None:
     step = read_results(interrupted.workdir)["steps"]
-    model = (interrupted.workdir / "model.keras").read_bytes()
+    model = interrupted.workdir / "model.keras"
+    before = read_record(model)
     with started(interrupted.workdir, data_dir) as process:
         read_to(process.stdout, f"from step {step}.")
         # The handlers are there when the first line of the training is.
@@ -203,7 +218,10 @@ def test_the_same_command_resumes_and_a_second_ctrl_c_ends_at_once(
         "train_cnn.py: Ended at once. The same command resumes."
     )
     assert "Traceback" not in err
-    assert len(model) == (interrupted.workdir / "model.keras").stat().st_size
+    after = read_record(model)
+    assert before is not None
+    assert after is not None
+    assert after.value >= before.value
 
 
 @pytest.mark.slow
@@ -212,7 +230,9 @@ def test_after_ctrl_c_it_goes_on_to_the_weights_of_one_without(
 ) -> None:
     steps = 2 * (read_results(interrupted.workdir)["steps"] // 2 + 1)
     resumed, plain = (
-        train_cnn.train_cnn(short_settings(workdir, data_dir, max_steps=steps))
+        train_cnn.train_cnn(
+            **short_settings(workdir, data_dir, max_steps=steps)
+        )
         for workdir in (interrupted.workdir, tmp_path)
     )
     assert without_times(resumed) == without_times(plain)

@@ -22,7 +22,7 @@ def test_a_run_leaves_its_results(
 ) -> None:
     settings = short_settings(tmp_path / "run", data_dir, max_steps=2)
     results = train_multi_gpu.train_multi_gpu(
-        settings, num_devices=2, scheme=scheme
+        **settings, num_devices=2, scheme=scheme
     )
     check_results(tmp_path / "run", results)
     assert (results.steps, results.ended_by) == (2, "max_steps")
@@ -58,7 +58,7 @@ def test_the_cnn_goes_on_with_another_number_of_devices(
             settings = short_settings(
                 tmp_path / workdir, data_dir, max_steps=steps
             )
-            train_cnn.train_cnn(settings, num_devices=count)
+            train_cnn.train_cnn(**settings, num_devices=count)
     ours, theirs = (
         keras.saving.load_model(tmp_path / workdir / "model.keras")
         for workdir in "ab"

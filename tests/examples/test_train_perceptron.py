@@ -1,6 +1,5 @@
 """Lesson 1 trains, resumes, and gives the course's numbers."""
 
-import dataclasses
 import os
 from pathlib import Path
 import re
@@ -23,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_a_run_leaves_its_results(tmp_path: Path, data_dir: Path) -> None:
     settings = short_settings(tmp_path / "run", data_dir)
-    results = train_perceptron.train_perceptron(settings)
+    results = train_perceptron.train_perceptron(**settings)
     check_results(tmp_path / "run", results)
     assert (results.steps, results.ended_by) == (4, "max_steps")
     assert results.best_step in (2, 4)
@@ -35,7 +34,7 @@ def test_a_seed_gives_one_training_to_the_bit(
 ) -> None:
     first, again, other = (
         train_perceptron.train_perceptron(
-            short_settings(tmp_path / name, data_dir, seed=seed)
+            **short_settings(tmp_path / name, data_dir, seed=seed)
         )
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
@@ -63,7 +62,7 @@ def test_images_in_their_files_train_the_same_and_take_a_run_over(
         ("b", False, 8),
     ):
         train_perceptron.train_perceptron(
-            short_settings(
+            **short_settings(
                 tmp_path / name, data_dir, mmap=mmap, max_steps=steps
             )
         )
@@ -74,15 +73,17 @@ def test_images_in_their_files_train_the_same_and_take_a_run_over(
 def test_a_longer_run_goes_on_and_ends_as_one_without_a_pause(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_perceptron.train_perceptron(short_settings(tmp_path / "a", data_dir))
+    train_perceptron.train_perceptron(
+        **short_settings(tmp_path / "a", data_dir)
+    )
     assert "Resuming" not in capsys.readouterr().out
     resumed = train_perceptron.train_perceptron(
-        short_settings(tmp_path / "a", data_dir, max_steps=8)
+        **short_settings(tmp_path / "a", data_dir, max_steps=8)
     )
     out = capsys.readouterr().out
     assert f"Resuming {tmp_path / 'a'} from step 4.\n" in out
     plain = train_perceptron.train_perceptron(
-        short_settings(tmp_path / "b", data_dir, max_steps=8)
+        **short_settings(tmp_path / "b", data_dir, max_steps=8)
     )
     assert without_times(resumed) == without_times(plain)
     assert same_models(tmp_path / "a", tmp_path / "b")
@@ -92,10 +93,10 @@ def test_a_finished_run_is_left_as_it_is(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = short_settings(tmp_path / "run", data_dir)
-    results = train_perceptron.train_perceptron(settings)
+    results = train_perceptron.train_perceptron(**settings)
     files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     capsys.readouterr()
-    assert train_perceptron.train_perceptron(settings) == results
+    assert train_perceptron.train_perceptron(**settings) == results
     assert capsys.readouterr().out == (
         f"{tmp_path / 'run'} is finished; there is nothing left to do.\n"
     )
@@ -108,11 +109,11 @@ def test_a_run_that_stopped_early_is_not_made_longer(
     settings = short_settings(
         tmp_path, data_dir, learning_rate=0.0, patience=1, max_steps=20
     )
-    results = train_perceptron.train_perceptron(settings)
+    results = train_perceptron.train_perceptron(**settings)
     assert (results.steps, results.ended_by) == (4, "early stopping")
     assert results.best_step == 2
-    longer = dataclasses.replace(settings, max_steps=40)
-    assert train_perceptron.train_perceptron(longer) == results
+    longer = settings | {"max_steps": 40}
+    assert train_perceptron.train_perceptron(**longer) == results
 
 
 @pytest.mark.parametrize(
@@ -124,13 +125,11 @@ def test_a_folder_of_another_run_is_refused_in_one_line(
     tmp_path: Path, data_dir: Path, change: dict[str, float]
 ) -> None:
     settings = short_settings(tmp_path, data_dir)
-    train_perceptron.train_perceptron(settings)
+    train_perceptron.train_perceptron(**settings)
     (name, value), *_ = change.items()
-    text = f"{name} {getattr(settings, name)} there, {value} here"
+    text = f"{name} {settings[name]} there, {value} here"
     with pytest.raises(ValueError, match=re.escape(text)) as error:
-        train_perceptron.train_perceptron(
-            dataclasses.replace(settings, **change)  # type: ignore[arg-type]
-        )
+        train_perceptron.train_perceptron(**(settings | change))
     assert "\n" not in str(error.value)
 
 

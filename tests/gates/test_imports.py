@@ -34,6 +34,7 @@ ARROWS: dict[str, set[str]] = {
     "tf1": _BASE | {"checkpoints"},
     "distribution": _BASE,
     "callbacks": _BASE | {"checkpoints", "inspection"},
+    "runs": {"callbacks", "checkpoints", "training"},
 }
 
 

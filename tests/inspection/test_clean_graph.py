@@ -13,7 +13,7 @@ from tests.inspection.models import batch
 from tests.inspection.models import sequential
 from tests.inspection.models import subclassed
 
-RULES = {
+RENAMED = {
     "compile_loss": "cross_entropy",
     "gradient_tape/compile_loss": "gradients/cross_entropy",
     "gradient_tape": "gradients",
@@ -45,10 +45,10 @@ def nodes(graph_def: tf.compat.v1.GraphDef) -> dict[str, Any]:
     return found
 
 
-def test_a_training_step_stands_in_the_scopes_of_the_rules() -> None:
+def test_a_training_step_is_in_the_renamed_scopes() -> None:
     model = sequential()
     graph_def = inspection.clean_graph_def(
-        training_step(model), model, rules=RULES
+        training_step(model), model, rename_scopes=RENAMED
     )
     found = nodes(graph_def)
     assert {
@@ -79,7 +79,9 @@ def test_a_step_of_a_second_model_has_the_same_graph() -> None:
     for build in (sequential, sequential, subclassed, subclassed):
         model = build()
         step = training_step(model)
-        graphs.append(inspection.clean_graph_def(step, model, rules=RULES))
+        graphs.append(
+            inspection.clean_graph_def(step, model, rename_scopes=RENAMED)
+        )
     assert graphs[0] == graphs[1]
     assert nodes(graphs[2]).keys() == nodes(graphs[3]).keys()
 
@@ -87,7 +89,7 @@ def test_a_step_of_a_second_model_has_the_same_graph() -> None:
 def test_tensorflow_reads_the_graph() -> None:
     model = sequential()
     graph_def = inspection.clean_graph_def(
-        training_step(model), model, rules=RULES
+        training_step(model), model, rename_scopes=RENAMED
     )
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(graph_def, name="")

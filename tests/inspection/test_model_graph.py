@@ -105,7 +105,7 @@ def test_a_model_built_later_has_the_names_of_a_first_one() -> None:
         "dense_1",
         "softmax",
     }
-    # Keras calls it so.
+    # Keras' own name is found as well.
     assert graph.tensor("dense_5/relu:0").name == "dense/relu:0"
 
 
@@ -327,9 +327,9 @@ def test_integer_images_are_fed_as_they_are(
         ("conv1/rleu:0", "no tensor 'conv1/rleu:0'.*'conv1/relu:0'"),
         (
             "conv1/relu",
-            "those of the operation 'conv1/relu' are: 'conv1/relu:0",
+            "tensors of the operation 'conv1/relu' are: 'conv1/relu:0",
         ),
-        ("conv1/relu:1", "'conv1/relu:1' is no tensor"),
+        ("conv1/relu:1", "'conv1/relu:1' is not a tensor"),
         ("", "no tensor ''"),
         (7, "given by its name"),
     ],
@@ -356,11 +356,11 @@ def test_upper_case_does_not_matter(graph: inspection.ModelGraph) -> None:
         ({"fc1/bias:0": np.zeros(1024)}, "'images:0'"),
         (
             {"images:0": np.zeros((2, 28, 28))},
-            r"shape \(None, 784\). Received: shape \(2, 28, 28\)",
+            r"shape \(None, 784\).*Received: shape \(2, 28, 28\)",
         ),
-        ({"images:0": np.array([["a"] * 784])}, "float32. Received: string"),
-        ({"images:0": [[1.0], [1.0, 2.0]]}, "no array"),
-        ({"fc1/bias:0": np.zeros(3)}, r"\(1024,\). Received: shape \(3,\)"),
+        ({"images:0": np.array([["a"] * 784])}, "float32.*Received: string"),
+        ({"images:0": [[1.0], [1.0, 2.0]]}, "not an array"),
+        ({"fc1/bias:0": np.zeros(3)}, r"\(1024,\).*Received: shape \(3,\)"),
     ],
 )
 def test_wrong_feeds_are_refused(
@@ -391,11 +391,11 @@ def test_what_has_no_graph_is_refused() -> None:
     for model in (keras.Sequential([keras.layers.Dense(1)]), Block("block")):
         with pytest.raises(ValueError, match=r"no variables yet.*model\.build"):
             inspection.graph(model)
-    with pytest.raises(ValueError, match="Received: str"):
+    with pytest.raises(ValueError, match=r"Received: model='model\.keras'"):
         inspection.graph("model.keras")
-    with pytest.raises(ValueError, match="a function has none"):
+    with pytest.raises(ValueError, match="not to a function"):
         inspection.graph(tf.square, training=True)
-    with pytest.raises(ValueError, match="1 arguments, but 2"):
+    with pytest.raises(ValueError, match=r"takes 1 arguments\. Received: 2"):
         inspection.graph(lambda x: x, *[tf.TensorSpec(())] * 2)
 
 
@@ -453,16 +453,16 @@ def test_mixed_precision_has_the_same_names() -> None:
     np.testing.assert_allclose(scores, np.full((3, 10), 0.1), rtol=1e-6)
 
 
-def test_gradients_of_ones_own_leave_no_operation(
+def test_custom_gradients_leave_no_operation(
     graph: inspection.ModelGraph,
 ) -> None:
-    # `layers.Dense` has one, and TensorFlow marks it by an `IdentityN`.
+    # TensorFlow marks the custom gradient of the layer by an `IdentityN`.
     assert "IdentityN" not in {op.type for op in graph.operations}
     (relu,) = [op for op in graph.operations if op.name == "fc1/relu"]
     assert relu.inputs == ("fc1/biasadd:0",)
 
 
-def test_marked_output_of_a_function_stays() -> None:
+def test_an_identity_n_that_a_function_returns_stays() -> None:
     @tf.custom_gradient
     def doubled(x: tf.Tensor) -> Any:
         return 2 * x, lambda dy: 2 * dy

@@ -79,7 +79,7 @@ def test_options_reach_the_functions(
     words = ["to-keras", "m", "p.keras", "--model", "perceptron"]
     maps = ["--map", "fc/kernel=p", "--map", "fc/bias=q"]
     assert main([*words, *maps]) == 0
-    assert "recognised by map" in capsys.readouterr().out
+    assert "matched by map" in capsys.readouterr().out
     assert main([*words, "--match", "name"]) == 1
     assert main([*words, "--match", "name", "--partial"]) == 0
     capsys.readouterr()
@@ -105,8 +105,8 @@ def test_the_cnn_takes_weights_alone_when_asked_for(
     assert main(words) == 1
     error = capsys.readouterr().err
     assert "adam/conv1/kernel/momentum" in error
-    assert "`--weights-only`" in error
-    assert "optimizer=False" not in error
+    assert "`include_optimizer` is `--weights-only`" in error
+    assert "`strict` is `--partial`" in error
     assert not Path("cnn.keras").exists()
     assert main([*words, "--weights-only"]) == 0
     loaded = keras.saving.load_model("cnn.keras")

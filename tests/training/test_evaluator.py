@@ -62,7 +62,7 @@ def test_an_evaluation_changes_nothing_that_the_model_holds() -> None:
     before = [variable.numpy() for variable in model.variables]
     metrics = [variable.numpy() for variable in model.metrics_variables]
     assert any(np.any(value) for value in metrics)
-    evaluation()
+    evaluation.evaluate()
     assert evaluation.metric_names() == ["loss", "accuracy"]
     assert same_weights(before, [v.numpy() for v in model.variables])
     assert same_weights(metrics, [v.numpy() for v in model.metrics_variables])
@@ -82,7 +82,7 @@ def test_names_are_known_without_building_the_function() -> None:
     evaluation = Evaluator(model, small_arrays(20), batch_size=10)
     assert evaluation.metric_names() == ["loss", "accuracy"]
     assert sizes == [1]
-    evaluation()
+    evaluation.evaluate()
     # Traced once, for slices of any size.
     assert len(sizes) == 2
 
@@ -103,7 +103,7 @@ def test_metrics_are_put_back_after_an_error_too() -> None:
     metrics = [variable.numpy() for variable in model.metrics_variables]
     wrong = tf.data.Dataset.from_tensors((tf.zeros((2, 5)), [0, 1]))
     with pytest.raises(ValueError, match="incompatible"):
-        Evaluator(model, wrong)()
+        Evaluator(model, wrong).evaluate()
     assert same_weights(metrics, [v.numpy() for v in model.metrics_variables])
 
 
@@ -216,12 +216,12 @@ def test_an_image_split_is_its_arrays(small_mnist: datasets.Splits) -> None:
     labels = split.labels.astype("int32")
     dataset = tf.data.Dataset.from_tensor_slices((x, labels)).batch(64)
     for data in (split, (x, labels), dataset):
-        results = Evaluator(model, data)()
+        results = Evaluator(model, data).evaluate()
         assert results == pytest.approx(expected, rel=1e-5)
     # Slices of 7 leave a smaller one.
     slices = Evaluator(model, split, batch_size=7)
-    assert slices() == pytest.approx(expected, rel=1e-5)
-    assert slices() == slices()
+    assert slices.evaluate() == pytest.approx(expected, rel=1e-5)
+    assert slices.evaluate() == slices.evaluate()
 
 
 @pytest.fixture
@@ -249,10 +249,10 @@ def test_a_mapped_split_gives_the_same_results_to_the_bit(
     split = small_mnist.test
     mapped = datasets.ImageSplit(mapped_images, split.labels)
     model = same_model()
-    expected = Evaluator(model, split, batch_size=size)()
+    expected = Evaluator(model, split, batch_size=size).evaluate()
     evaluation = Evaluator(model, mapped, batch_size=size)
-    assert evaluation() == expected
-    assert evaluation() == expected
+    assert evaluation.evaluate() == expected
+    assert evaluation.evaluate() == expected
     assert evaluation.metric_names() == ["loss", "accuracy"]
 
 
@@ -264,7 +264,10 @@ def test_mapped_arrays_give_the_same_results_to_the_bit(
     weights = np.arange(len(y)).astype("float32")
     for rest in ((y,), (y, weights)):
         held = Evaluator(model, (x.copy(), *rest), batch_size=7)
-        assert Evaluator(model, (x, *rest), batch_size=7)() == held()
+        assert (
+            Evaluator(model, (x, *rest), batch_size=7).evaluate()
+            == held.evaluate()
+        )
 
 
 @pytest.mark.parametrize("step", [1, 2], ids=["whole", "cropped"])
@@ -282,19 +285,19 @@ def test_a_mapped_file_is_read_slice_by_slice(
     )
     model.compile(loss="sparse_categorical_crossentropy")
     taken: list[int] = []
-    arrays_of = evaluator.split_arrays
+    arrays_of = evaluator.get_split_arrays
 
     def noting(split: datasets.ImageSplit, model: keras.Model) -> Any:
         taken.append(len(split))
         return arrays_of(split, model)
 
-    monkeypatch.setattr(evaluator, "split_arrays", noting)
+    monkeypatch.setattr(evaluator, "get_split_arrays", noting)
     evaluation = Evaluator(model, mapped, batch_size=30)
     assert taken == [1]
-    results = evaluation()
+    results = evaluation.evaluate()
     assert taken == [1, 30, 30, 30, 10]
     held = datasets.ImageSplit(images.copy(), mapped.labels)
-    assert Evaluator(model, held, batch_size=30)() == results
+    assert Evaluator(model, held, batch_size=30).evaluate() == results
 
 
 def test_workers_share_the_slices_of_a_mapped_file(
@@ -305,7 +308,7 @@ def test_workers_share_the_slices_of_a_mapped_file(
     model = same_model()
     for index in range(3):
         parts = [
-            evaluator.batches_of(data, model, 30, 3)[index::3]
+            evaluator.make_batches(data, model, 30, 3)[index::3]
             for data in (split, mapped)
         ]
         assert len(parts[0]) == len(parts[1])
@@ -319,7 +322,7 @@ def test_a_summed_loss_is_given_per_example_whatever_the_slices() -> None:
     x, y = small_arrays(20)
     losses = -np.log(np.array(model(x))[np.arange(20), y])
     for size in (3, 20, 500):
-        results = Evaluator(model, (x, y), batch_size=size)()
+        results = Evaluator(model, (x, y), batch_size=size).evaluate()
         assert results["loss"] == pytest.approx(losses.mean(), rel=1e-5)
 
 
@@ -328,16 +331,16 @@ def test_sample_weights_count() -> None:
     x, y = small_arrays(4)
     weights = np.array([1, 0, 2, 0], "float32")
     losses = -np.log(np.array(model(x))[np.arange(4), y])
-    results = Evaluator(model, (x, y, weights))()
+    results = Evaluator(model, (x, y, weights)).evaluate()
     assert results["loss"] == pytest.approx((losses * weights).mean(), rel=1e-5)
 
 
 def test_it_follows_the_weights() -> None:
     model = small_model()
     evaluation = Evaluator(model, small_arrays())
-    before = evaluation()
+    before = evaluation.evaluate()
     train(model, [], steps=30)
-    after = evaluation()
+    after = evaluation.evaluate()
     assert after["loss"] < before["loss"]
     expected = model.evaluate(*small_arrays(), verbose=0, return_dict=True)
     assert after == pytest.approx(expected, rel=1e-6)
@@ -350,7 +353,7 @@ def test_a_stock_model_is_evaluated_too() -> None:
         metrics=["accuracy"],
     )
     expected = model.evaluate(*small_arrays(), verbose=0, return_dict=True)
-    results = Evaluator(model, small_arrays())()
+    results = Evaluator(model, small_arrays()).evaluate()
     assert results == pytest.approx(expected, rel=1e-6)
 
 

@@ -13,8 +13,9 @@ from keras_port import distribution
 from keras_port.callbacks import TrainingState
 from keras_port.losses import CourseCrossEntropy
 from keras_port.training import GradientModel
-from keras_port.training.example_selection import drawn
+from keras_port.training import HardExamples
 from keras_port.training.example_selection import example_losses
+from keras_port.training.example_selection import sample_without_replacement
 
 
 def compiled(
@@ -27,8 +28,11 @@ def compiled(
     model.compile(
         optimizer=keras.optimizers.SGD(0.1),
         loss=loss,
-        hard_examples=hard_examples,
-        hard_examples_warmup=warmup,
+        example_selection=(
+            None
+            if hard_examples is None
+            else HardExamples(hard_examples, warmup_batches=warmup)
+        ),
     )
     return model
 
@@ -73,7 +77,9 @@ def test_examples_without_a_weight_are_not_drawn() -> None:
 
 def test_the_chance_is_in_proportion_to_the_loss() -> None:
     losses = tf.constant([1.0, 2.0, 0.0, 5.0])
-    draw = tf.function(lambda number: drawn(losses, 1, number))
+    draw = tf.function(
+        lambda number: sample_without_replacement(losses, 1, number)
+    )
     counts = np.zeros(4)
     for number in range(2000):
         [index] = draw(tf.constant(number, tf.int64))
@@ -84,7 +90,7 @@ def test_the_chance_is_in_proportion_to_the_loss() -> None:
 
 def test_none_is_drawn_twice() -> None:
     losses = tf.constant([100.0, 1e-9, 0.0, -3.0])
-    picked = drawn(losses, 4, tf.constant(1, tf.int64))
+    picked = sample_without_replacement(losses, 4, tf.constant(1, tf.int64))
     assert sorted(picked.numpy()) == [0, 1, 2, 3]
 
 
@@ -123,8 +129,8 @@ def test_fit_trains_and_a_saved_model_goes_on(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     config = loaded.get_compile_config()
-    assert config["hard_examples"] == 4
-    assert config["hard_examples_warmup"] == 1
+    selection = config["example_selection"]["config"]
+    assert selection == {"count": 4, "warmup_batches": 1}
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
@@ -201,9 +207,8 @@ def test_the_draw_depends_on_the_batch_and_on_nothing_else() -> None:
         (1.5, "mse", 0, "positive integer"),
         (3, None, 0, "needs one loss"),
         (3, ["mse"], 0, "needs one loss"),
-        (3, "mse", -1, "number of batches"),
-        (3, "mse", 0.5, "number of batches"),
-        (None, "mse", 1, "no `hard_examples`"),
+        (3, "mse", -1, "in batches"),
+        (3, "mse", 0.5, "in batches"),
     ],
 )
 def test_wrong_arguments_are_refused(

@@ -1,9 +1,11 @@
 """A log of the newest steps, written inside the step's graph."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_port.training import GradientResult
 from keras_port.training.step_log import StepLog
 from tests.small import small_batches
 from tests.small import small_model
@@ -12,12 +14,17 @@ from tests.small import train
 
 def write(log: StepLog, step: int, *, before: int | None = None) -> None:
     """Writes a step whose values tell of it."""
+    gradients = [tf.constant([3.0, 0.0]), None, tf.constant([[4.0]])]
+    variable = keras.Variable(0.0)
     log.write(
+        GradientResult(
+            loss=tf.constant(step / 2, tf.float32),
+            outputs=None,
+            grads_and_vars=[(gradient, variable) for gradient in gradients],
+        ),
         before=tf.constant(step - 1 if before is None else before, tf.int64),
         step=tf.constant(step, tf.int64),
-        loss=tf.constant(step / 2, tf.float32),
         learning_rate=tf.constant(0.5, tf.float32),
-        gradients=[tf.constant([3.0, 0.0]), None, tf.constant([[4.0]])],
         examples=tf.constant(8),
     )
 

@@ -1,4 +1,4 @@
-"""The training as TensorBoard shows it."""
+"""Writes a training for TensorBoard."""
 
 from keras_port.callbacks.tensorboard.callback import TensorBoard
 

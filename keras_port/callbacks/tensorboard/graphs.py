@@ -8,9 +8,9 @@ import keras
 import tensorflow as tf
 
 from keras_port.inspection import clean_graph_def
-from keras_port.training.checked_labels import takes_integer_labels
+from keras_port.training import takes_integer_labels
 
-# The slides' names for the parts of a step.
+# The names of the parts of a step on the slides of the course.
 LOSS = "cross_entropy"
 GRADIENTS = "gradients"
 TRAINER = "trainer"
@@ -22,39 +22,39 @@ def write_step_graph(
     writer: tf.summary.SummaryWriter,
     batch: tuple[Any, Any] | None,
 ) -> None:
-    """Writes the operations of one training step, for the page Graphs.
+    """Writes the operations of one training step for the page Graphs.
 
-    The step is traced and not run, so nothing of the model changes.
+    The step is traced but not run, so the model does not change.
 
     Args:
         model: A compiled model with its weights and slots.
         writer: Writer of the `train` run.
-        batch: Inputs and targets, for their shapes; `None` to tell them from
-            the model, which has to be a functional one.
+        batch: Inputs and targets, for their shapes; `None` to infer the
+            shapes from the model, which must then be a functional one.
     """
-    specs = specs_of(model, batch)
+    specs = get_specs(model, batch)
     if specs is None:
         logging.warning(
-            "The graph of %s is left out: the shapes of its inputs are not "
-            "known. Give a batch as `TensorBoard(..., data=(x, y))`.",
+            "The graph of %s is not written: the shapes of its inputs are "
+            "unknown. Pass a batch: `TensorBoard(..., data=(x, y))`.",
             model.name,
         )
         return
     function = tf.function(
-        lambda images, labels: step(model, images, labels), autograph=False
+        lambda x, y: trace_step(model, x, y), autograph=False
     )
     graph = clean_graph_def(
         function.get_concrete_function(*specs),
         model,
         # Where TensorFlow puts the operations of a tape.
-        rules={"gradient_tape": GRADIENTS},
+        rename_scopes={"gradient_tape": GRADIENTS},
     )
     with writer.as_default():
         tf.summary.graph(graph)
 
 
-def step(model: keras.Model, x: Any, y: Any) -> None:
-    """Does what a training step does, under the names of the slides."""
+def trace_step(model: keras.Model, x: Any, y: Any) -> None:
+    """Runs the operations of a training step under the slides' names."""
     weights = model.trainable_variables
     with tf.GradientTape() as tape:
         outputs = model(x, training=True)
@@ -68,10 +68,10 @@ def step(model: keras.Model, x: Any, y: Any) -> None:
         model.compute_metrics(x, y, outputs, sample_weight=None)
 
 
-def specs_of(model: keras.Model, batch: tuple[Any, Any] | None) -> Any:
-    """Returns the shapes and types of a batch, `None` if nobody knows them."""
+def get_specs(model: keras.Model, batch: tuple[Any, Any] | None) -> Any:
+    """Returns the shapes and types of a batch, `None` if they are unknown."""
     if batch is not None:
-        return tf.nest.map_structure(open_batch, batch)
+        return tf.nest.map_structure(get_open_spec, batch)
     inputs = getattr(model, "inputs", None)
     outputs = getattr(model, "outputs", None)
     if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
@@ -82,23 +82,26 @@ def specs_of(model: keras.Model, batch: tuple[Any, Any] | None) -> Any:
     return x, tf.TensorSpec(outputs[0].shape, outputs[0].dtype)
 
 
-def open_batch(tensor: tf.Tensor) -> tf.TensorSpec:
-    """Returns the spec of batches of any size."""
+def get_open_spec(tensor: tf.Tensor) -> tf.TensorSpec:
+    """Returns the spec of a tensor for any batch size."""
     return tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
 
 
 def write_layer_graph(
     model: keras.Model, writer: tf.summary.SummaryWriter
 ) -> None:
-    """Writes Keras' own graph of the layers, the page's tag `keras`."""
+    """Writes Keras' own graph of the layers, under the tag `keras`."""
     try:
         config = model.to_json()
         layers = json.loads(config)["config"].get("layers")
     except NotImplementedError:
         layers = None
     if layers is None:
-        # The page fails at the configuration of a subclassed model.
-        logging.info("%s has no configuration to draw its layers.", model.name)
+        # The page cannot show the configuration of a subclassed model.
+        logging.info(
+            "The layers of %s are not drawn: it has no configuration.",
+            model.name,
+        )
         return
     metadata = tf.compat.v1.SummaryMetadata()
     metadata.plugin_data.plugin_name = "graph_keras_model"

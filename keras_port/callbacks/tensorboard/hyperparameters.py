@@ -9,11 +9,11 @@ import keras
 from tensorboard.plugins.hparams import api
 import tensorflow as tf
 
-from keras_port.callbacks.tensorboard.run_names import TRAIN
-from keras_port.callbacks.tensorboard.run_names import pages_run
-from keras_port.callbacks.tensorboard.run_names import run_of
-from keras_port.callbacks.tensorboard.run_names import source_of
-from keras_port.callbacks.tensorboard.run_names import sources_of
+from keras_port.callbacks.tensorboard.runs import TRAIN
+from keras_port.callbacks.tensorboard.runs import find_prefix
+from keras_port.callbacks.tensorboard.runs import get_pages_run
+from keras_port.callbacks.tensorboard.runs import get_run_name
+from keras_port.callbacks.tensorboard.runs import list_prefixes
 
 Value = bool | int | float | str
 
@@ -23,12 +23,12 @@ def write_hyperparameters(
     values: Mapping[str, Value],
     tags: Sequence[str],
 ) -> None:
-    """Writes a run's hyper-parameters and which of its curves judge it.
+    """Writes the hyper-parameters of a run and the names of its result curves.
 
     Args:
         writer: Writer of the run that holds the curves.
         values: Hyper-parameters by name.
-        tags: Names of those of its curves that judge the run.
+        tags: Names of the curves by which runs are compared.
     """
     columns = [api.Metric(tag) for tag in tags]
     text = json.dumps(dict(values), sort_keys=True)
@@ -40,23 +40,23 @@ def write_hyperparameters(
         api.hparams(dict(values), trial_id=trial_id)
 
 
-def judging_curves(
+def find_result_curves(
     model: keras.Model, results: Sequence[str], tags: Mapping[str, str]
 ) -> tuple[str, list[str]]:
-    """Returns the run whose curves judge a training, and their tags.
+    """Returns the run that holds the results of a training, and their tags.
 
     Args:
         model: The model in training.
         results: Names of the results of all its evaluations.
-        tags: Names of curves in the place of the results' own.
+        tags: Names of curves that replace the names of the results.
     """
-    # In the run of the results: the page finds no others where the logs of
-    # one training alone are opened.
-    run = pages_run(model) if sources_of(model) else TRAIN
+    # In the run that holds the results: the page does not find them elsewhere
+    # when the log directory of a single training is opened.
+    run = get_pages_run(model) if list_prefixes(model) else TRAIN
     curves = {
         tags.get(tag, tag)
         for result in results
-        if run_of(source := source_of(model, result)) == run
-        for tag in [result.removeprefix(f"{source}_")]
+        if get_run_name(prefix := find_prefix(model, result)) == run
+        for tag in [result.removeprefix(f"{prefix}_")]
     }
     return run, sorted(curves or {"loss"})

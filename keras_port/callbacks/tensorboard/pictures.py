@@ -1,4 +1,4 @@
-"""Pictures of what a network gets wrong, and of what it looks for."""
+"""Pictures of misclassified images, confusions and filters."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,31 +8,31 @@ from PIL import ImageFont
 
 UINT8 = npt.NDArray[np.uint8]
 FLOAT = npt.NDArray[np.floating]
-# Sizes in pixels: of a small image on the page, and of a cell of the matrix.
+# Enlargement of an image; heights in pixels of a caption and a matrix cell.
 SCALE = 4
 CAPTION = 16
 CELL = 40
 
 
-def misclassified_images(
+def draw_misclassified(
     images: UINT8, labels: UINT8, predicted: npt.NDArray[np.intp], count: int
 ) -> UINT8:
-    """Returns the first images that were named wrong, each with a caption.
+    """Returns the first misclassified images, each with a caption.
 
     Args:
         images: uint8 (n, height, width).
         labels: True classes, (n,).
         predicted: Predicted classes, (n,).
-        count: Images at the most.
+        count: Largest number of images.
 
     Returns:
         uint8 (k, height, width, 1), with `true 4, got 9` under each image.
-        Without a wrong one k is 0.
+        k is 0 if all predictions are correct.
     """
     wrong = np.flatnonzero(labels != predicted)[:count]
     captions = [f"true {labels[n]}, got {predicted[n]}" for n in wrong]
     pictures = [
-        captioned(images[n], caption)
+        add_caption(images[n], caption)
         for n, caption in zip(wrong, captions, strict=True)
     ]
     return np.array(pictures, np.uint8).reshape(
@@ -43,7 +43,7 @@ def misclassified_images(
     )
 
 
-def captioned(image: UINT8, caption: str) -> UINT8:
+def add_caption(image: UINT8, caption: str) -> UINT8:
     """Returns an image, enlarged, with a line of text under it."""
     height, width = image.shape
     picture = Image.new("L", (width * SCALE, height * SCALE + CAPTION), 255)
@@ -53,20 +53,20 @@ def captioned(image: UINT8, caption: str) -> UINT8:
     return np.asarray(picture)
 
 
-def confusion_matrix(
+def count_confusions(
     labels: UINT8, predicted: npt.NDArray[np.intp], num_classes: int
 ) -> npt.NDArray[np.int64]:
-    """Returns how often each class (row) was named each class (column)."""
+    """Returns how often every class (row) was predicted as each (column)."""
     pairs = labels.astype(np.intp) * num_classes + predicted
     counts = np.bincount(pairs, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
 
-def confusion_image(counts: npt.NDArray[np.int64]) -> UINT8:
+def draw_confusions(counts: npt.NDArray[np.int64]) -> UINT8:
     """Returns a picture of a confusion matrix, uint8 (1, size, size, 1).
 
-    Rows are true classes, columns predicted ones. A cell is the darker, the
-    larger its part of the row.
+    Rows are true classes, columns predicted ones. The larger the share of a
+    cell in its row, the darker it is.
     """
     size = len(counts) + 1
     picture = Image.new("L", (size * CELL, size * CELL), 255)
@@ -91,7 +91,7 @@ def draw_cell(
 ) -> None:
     """Draws one cell of the matrix, at a column and a row."""
     left, top = at[0] * CELL, at[1] * CELL
-    # The root makes the few mistakes visible beside the many right ones.
+    # The square root keeps few mistakes visible next to many correct ones.
     shade = 255 - round(255 * part**0.5)
     draw = ImageDraw.Draw(picture)
     draw.rectangle((left, top, left + CELL - 2, top + CELL - 2), fill=shade)
@@ -103,21 +103,21 @@ def draw_cell(
 def draw_text(
     picture: Image.Image, text: str, middle: tuple[int, int], shade: int
 ) -> None:
-    """Draws a line of text around a point."""
+    """Draws a line of text centered on a point."""
     font = ImageFont.load_default()
     draw = ImageDraw.Draw(picture)
     draw.text(middle, text, fill=shade, font=font, anchor="mm")
 
 
-def filter_images(kernel: FLOAT) -> FLOAT:
+def draw_filters(kernel: FLOAT) -> FLOAT:
     """Returns the filters of a convolution, each scaled to [0, 1].
 
     Args:
         kernel: (height, width, inputs, outputs).
 
     Returns:
-        float (outputs, height, width, 1), enlarged; the mean over the inputs,
-        if there are several.
+        float (outputs, height, width, 1), enlarged; with several inputs, the
+        mean over them.
     """
     filters = np.moveaxis(kernel.mean(axis=2), -1, 0)
     low = filters.min(axis=(1, 2), keepdims=True)
@@ -127,7 +127,7 @@ def filter_images(kernel: FLOAT) -> FLOAT:
     return large[..., None]
 
 
-def sprite(images: UINT8) -> UINT8:
+def join_images(images: UINT8) -> UINT8:
     """Returns all images in one square picture, row by row."""
     count, height, width = images.shape
     side = int(np.ceil(count**0.5))

@@ -1,4 +1,4 @@
-"""What the network says of fixed images, at each validation."""
+"""Pages that show the predictions for fixed images at every evaluation."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from tensorboard.summary import v1 as summary_v1
 import tensorflow as tf
 
 from keras_port.callbacks.tensorboard import pictures
-from keras_port.callbacks.tensorboard.layers import weight_layers
+from keras_port.callbacks.tensorboard.layers import list_weight_layers
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
-from keras_port.training.evaluator import split_arrays
+from keras_port.training import get_split_arrays
 
-# Predictions are made of so many images at once.
+# Images in one call of the model.
 SLICE = 500
 MISCLASSIFIED = 12
 
 
 class PredictionPages:
-    """Writes pictures and precision-recall curves of a split's predictions.
+    """Writes pictures and precision-recall curves of predictions.
 
     Args:
         model: A classifier of images, with one score per class.
@@ -37,32 +37,32 @@ class PredictionPages:
         self.model = model
         self.writer = writer
         self.split = split
-        self._images, _ = split_arrays(split, model)
+        self._images, _ = get_split_arrays(split, model)
         self._predict = tf.function(
-            self._scores, reduce_retracing=True, autograph=False
+            self._compute_slice, reduce_retracing=True, autograph=False
         )
 
     def write(self, step: int) -> None:
         """Writes the pages of the model as it is now."""
-        scores = self.scores()
+        scores = self.compute_scores()
         predicted = scores.argmax(axis=1)
         split = self.split
-        wrong = pictures.misclassified_images(
+        wrong = pictures.draw_misclassified(
             split.images, split.labels, predicted, MISCLASSIFIED
         )
-        counts = pictures.confusion_matrix(
+        counts = pictures.count_confusions(
             split.labels, predicted, scores.shape[1]
         )
         with self.writer.as_default(step=step):
             if len(wrong):
                 tf.summary.image("misclassified", wrong, max_outputs=len(wrong))
             tf.summary.image(
-                "confusion_matrix", pictures.confusion_image(counts)
+                "confusion_matrix", pictures.draw_confusions(counts)
             )
             self._write_filters()
             self._write_pr_curves(scores, step)
 
-    def scores(self) -> npt.NDArray[np.float64]:
+    def compute_scores(self) -> npt.NDArray[np.float64]:
         """Returns the model's outputs for all images, (n, classes)."""
         slices = range(0, len(self._images), SLICE)
         return np.concatenate(
@@ -72,14 +72,14 @@ class PredictionPages:
             ]
         ).astype(np.float64)
 
-    def _scores(self, images: tf.Tensor) -> tf.Tensor:
+    def _compute_slice(self, images: tf.Tensor) -> tf.Tensor:
         return self.model(scale_pixels(images), training=False)
 
     def _write_filters(self) -> None:
-        for name, layer in weight_layers(self.model):
+        for name, layer in list_weight_layers(self.model):
             if isinstance(layer, keras.layers.Conv2D):
                 kernel = np.asarray(layer.kernel, np.float32)
-                images = pictures.filter_images(kernel)
+                images = pictures.draw_filters(kernel)
                 tf.summary.image(
                     f"{name}/filters",
                     images,
@@ -90,7 +90,7 @@ class PredictionPages:
     def _write_pr_curves(self, scores: Any, step: int) -> None:
         probabilities = as_probabilities(scores)
         for number in range(scores.shape[1]):
-            # The page has no counterpart in tf.summary.
+            # tf.summary cannot write this page.
             summary = summary_v1.pr_curve_pb(
                 f"pr_curves/class_{number}",
                 labels=self.split.labels == number,
@@ -103,7 +103,7 @@ class PredictionPages:
 
 
 def as_probabilities(scores: npt.NDArray[np.float64]) -> Any:
-    """Returns scores as probabilities; logits go through a softmax."""
+    """Returns scores as probabilities, and applies a softmax to logits."""
     if scores.min() >= 0 and scores.max() <= 1 + 1e-6:
         return np.minimum(scores, 1)
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Step values out of Keras' running means."""
+"""Values of the newest steps out of Keras' running means."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,70 +7,81 @@ import keras
 
 
 class RunningMeans:
-    """Takes the newest steps' part out of the metrics' running means.
+    """Separates the newest steps from the running means of the metrics.
 
-    A metric of Keras is a mean since the epoch began (keras#17167), so its
-    curve lags behind. Most metrics keep a total and a count; the differences
-    of these are those of the steps in between.
+    A Keras metric is a mean since the start of the epoch (keras#17167), so its
+    curve lags. Most metrics keep a total and a count; the differences of these
+    between two points belong to the steps in between.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.model = model
-        # A resumed epoch has its means already.
-        self._before = self._means()
+        # Not 0, because a resumed epoch has means already.
+        self._before = self._read_means()
+        # Totals and counts of an ended epoch that are still to be written.
         self._waiting: dict[str, tuple[float, float]] = {}
+        self._epoch_ended = False
 
     def end_epoch(self) -> None:
-        """Keeps what the end of the epoch, or an evaluation, takes away."""
-        now = self._means()
-        self._waiting = self._since_last(now)
+        """Keeps the values that the end of the epoch resets.
+
+        Only the first call in an epoch has an effect: `fit` validates before
+        the epoch ends, and the metrics then hold the results of validation.
+        """
+        if self._epoch_ended:
+            return
+        self._epoch_ended = True
+        now = self._read_means()
+        self._waiting = self._subtract_last(now)
         self._before = now
 
     def begin_epoch(self) -> None:
-        """Goes on with means that begin anew."""
+        """Continues with metrics that have been reset."""
+        self._epoch_ended = False
         self._before = {}
 
     def get_state(self) -> dict[str, Any]:
-        """Returns what a resumed training must know of the newest point."""
+        """Returns the newest point, which a resumed training needs."""
         return {"before": self._before, "waiting": self._waiting}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from what `get_state` returned."""
-        now = self._means()
+        """Restores what `get_state` returned."""
+        now = self._read_means()
         self._before = {
             name: (total, count)
             for name, (total, count) in state["before"].items()
-            # Unless an epoch has ended there, and the means begin anew.
+            # Unless an epoch has ended there and the metrics have been reset.
             if count <= now.get(name, (0.0, 0.0))[1]
         }
         self._waiting = {n: (t, c) for n, (t, c) in state["waiting"].items()}
 
     def since_last(self) -> dict[str, float]:
-        """Returns each metric over the steps since the last call, by name.
+        """Returns every metric over the steps since the last call, by name.
 
-        What is no mean, such as an AUC, stands for the epoch so far.
+        A metric that is not a mean, such as an AUC, covers the epoch so far.
         """
-        now = self._means()
-        sums = self._since_last(now)
+        now = self._read_means()
+        sums = self._subtract_last(now)
         self._before = now
         self._waiting = {}
         values = {name: total / count for name, (total, count) in sums.items()}
-        metrics = list(flat(self.model.metrics))
-        if len(names_of_means(metrics)) < len(metrics):
+        metrics = list(flatten_metrics(self.model.metrics))
+        names = get_names_of_means(metrics)
+        if len(names) < len(metrics):
             results = self.model.get_metrics_result()
-            for name in results.keys() - set(names_of_means(metrics)):
+            for name in results.keys() - set(names):
                 values[name] = float(results[name])
         return values
 
-    def _since_last(
+    def _subtract_last(
         self, now: dict[str, tuple[float, float]]
     ) -> dict[str, tuple[float, float]]:
-        """Returns totals and counts since the last point, where any came."""
+        """Returns totals and counts since the last point that are not 0."""
         sums = {}
         for name, (total, count) in now.items():
             old_total, old_count = self._before.get(name, (0.0, 0.0))
             more_total, more_count = self._waiting.get(name, (0.0, 0.0))
-            if count < old_count:  # Somebody has reset the metrics.
+            if count < old_count:  # Other code has reset the metrics.
                 old_total, old_count = 0.0, 0.0
             if count > old_count:
                 more_total += total - old_total
@@ -79,10 +90,10 @@ class RunningMeans:
                 sums[name] = (more_total, more_count)
         return sums
 
-    def _means(self) -> dict[str, tuple[float, float]]:
-        """Returns total and count of each mean."""
-        metrics = list(flat(self.model.metrics))
-        names = names_of_means(metrics)
+    def _read_means(self) -> dict[str, tuple[float, float]]:
+        """Returns the total and the count of every mean."""
+        metrics = list(flatten_metrics(self.model.metrics))
+        names = get_names_of_means(metrics)
         return {
             metric.name: (
                 float(metric.total.numpy()),
@@ -93,25 +104,27 @@ class RunningMeans:
         }
 
 
-def flat(metrics: list[Any]) -> Iterator[Any]:
-    """Yields the metrics inside of those of `compile`."""
+def flatten_metrics(
+    metrics: list[keras.metrics.Metric],
+) -> Iterator[keras.metrics.Metric]:
+    """Yields the metrics, and instead of a group of metrics its members."""
     for metric in metrics:
         inner = getattr(metric, "metrics", None)
         if inner:
-            yield from flat(inner)
+            yield from flatten_metrics(inner)
         else:
             yield metric
 
 
-def is_mean(metric: Any) -> bool:
-    """Tells a metric that is a total divided by a count, and no more."""
+def is_mean(metric: keras.metrics.Metric) -> bool:
+    """Returns whether a metric is a total divided by a count."""
     return (
         isinstance(metric, keras.metrics.Mean)
         and type(metric).result is keras.metrics.Mean.result
     )
 
 
-def names_of_means(metrics: list[Any]) -> list[str]:
-    """Returns the names of those metrics that are means, each name once."""
+def get_names_of_means(metrics: list[keras.metrics.Metric]) -> list[str]:
+    """Returns the names of the metrics that are means and have no namesake."""
     names = [metric.name for metric in metrics]
     return [m.name for m in metrics if is_mean(m) and names.count(m.name) == 1]

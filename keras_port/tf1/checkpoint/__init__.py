@@ -1,8 +1,17 @@
-"""TensorFlow 1 checkpoints to Keras weights, and back."""
+"""TensorFlow 1 checkpoints in Keras models, and Keras models as checkpoints.
 
-from keras_port.tf1.checkpoint.export import ExportReport
+- `variables.py` lists a checkpoint; `keras_port/tf1/_files.py` reads its files.
+- `_matching.py` decides which variable is which weight (`_model_weights.py`).
+- `loading.py` loads, `_optimizer_state.py` and `_slots.py` with the optimizer.
+- `saving.py` saves, with names (`_export_names.py`) and a graph
+  (`_export_graph.py`) for TensorFlow 1.
+"""
+
+from keras_port.tf1.checkpoint._export_names import Scheme as Scheme
+from keras_port.tf1.checkpoint._matching import Match as Match
+from keras_port.tf1.checkpoint.loading import LoadReport
 from keras_port.tf1.checkpoint.loading import load_checkpoint
-from keras_port.tf1.checkpoint.report import LoadReport
+from keras_port.tf1.checkpoint.saving import ExportReport
 from keras_port.tf1.checkpoint.saving import save_checkpoint
 from keras_port.tf1.checkpoint.variables import CheckpointVariable
 from keras_port.tf1.checkpoint.variables import list_variables

@@ -1,28 +1,22 @@
-"""A Keras model written as a TensorFlow 1 checkpoint."""
+"""Saves a Keras model as a TensorFlow 1 checkpoint."""
 
+import dataclasses
 import os
 import pathlib
 
 import keras
 import numpy as np
 
-from keras_port.tf1.checkpoint.export import ExportReport
-from keras_port.tf1.checkpoint.export_graph import write_graph
-from keras_port.tf1.checkpoint.forward import ModelState
-from keras_port.tf1.checkpoint.map import Names
-from keras_port.tf1.checkpoint.model_weights import model_weights
-from keras_port.tf1.checkpoint.names import Scheme
-from keras_port.tf1.checkpoint.names import tf1_names
-from keras_port.tf1.checkpoint.paths import PART
-from keras_port.tf1.checkpoint.replacing import replaced_files
-from keras_port.tf1.checkpoint.slots import build_optimizer
-from keras_port.tf1.checkpoint.slots import has_optimizer
-from keras_port.tf1.checkpoint.slots import keras_slots
-from keras_port.tf1.checkpoint.slots import slot_layout
-from keras_port.tf1.checkpoint.slots import to_tf1
-from keras_port.tf1.checkpoint.step import power_at
-
-GLOBAL_STEP = "global_step"
+from keras_port.tf1._files import FILE_SUFFIX
+from keras_port.tf1.checkpoint._export_graph import ModelState
+from keras_port.tf1.checkpoint._export_graph import write_graph
+from keras_port.tf1.checkpoint._export_names import Scheme
+from keras_port.tf1.checkpoint._export_names import choose_names
+from keras_port.tf1.checkpoint._matching import Names
+from keras_port.tf1.checkpoint._model_weights import list_weights
+from keras_port.tf1.checkpoint._optimizer_state import export_state
+from keras_port.tf1.checkpoint._replace_files import replace_files
+from keras_port.tf1.checkpoint._slots import has_optimizer
 
 
 def save_checkpoint(
@@ -30,44 +24,44 @@ def save_checkpoint(
     path: str | os.PathLike[str],
     *,
     names: Names | Scheme | None = None,
-    optimizer: bool = True,
-    forward: bool = True,
-) -> ExportReport:
-    """Writes a Keras model as TensorFlow 1 files that need no Keras.
+    include_optimizer: bool = True,
+    include_graph: bool = True,
+) -> "ExportReport":
+    """Saves a Keras model as TensorFlow 1 files that do not need Keras.
 
-    Four files: `<path>.index` and `<path>.data-00000-of-00001` with the
+    Writes four files: `<path>.index` and `<path>.data-00000-of-00001` with the
     values, `<path>.meta` with the graph, and `checkpoint`, by which
     `tf.train.latest_checkpoint` finds them. A TensorFlow 1 program that builds
-    its own graph restores the values by its `Saver`; one that has no code for
-    the model imports the `.meta` and predicts.
+    its own graph restores the values with its `Saver`. A program without code
+    for the model imports the `.meta` and predicts.
 
-    The slots of Adam, momentum or RMSProp and the step count are written if
-    the model is compiled: `W/Adam`, `W/Adam_1`, `beta1_power`, `beta2_power`,
-    and `global_step` in any case.
+    If the model is compiled, the slots of Adam, momentum or RMSProp and the
+    step count are saved: `W/Adam`, `W/Adam_1`, `beta1_power`, `beta2_power`,
+    and always `global_step`.
 
     Args:
-        model: A built `keras.Model`, any.
+        model: Any built `keras.Model`.
         path: Prefix of the files, such as `"folder/model.ckpt"`. The folder
-            is made if needed.
+            is created if needed.
         names: `"letters"` for `W` and `b`, `"numbered"` for `Variable`,
             `Variable_1` and so on, `"scoped"` for `conv1/weight` and
-            `conv1/bias`, `"keras"` for `conv1/kernel`; or the name for each
-            path in the model, a dictionary or a function of the path.
+            `conv1/bias`, `"keras"` for `conv1/kernel`; or the name for every
+            path in the model, as a dictionary or as a function of the path.
             Defaults to `None`: `"letters"` for a single dense layer,
             `"numbered"` for the course's CNN, and `"keras"` for the others.
-        optimizer: Whether slots and step count are written, if the model is
-            compiled. Defaults to `True`.
-        forward: Whether the `.meta` holds the computation, or the variables
-            alone. Defaults to `True`.
+        include_optimizer: Whether to save the slots and the step count, if
+            the model is compiled. Defaults to `True`.
+        include_graph: Whether the `.meta` holds the model's computation, or
+            only its variables. Defaults to `True`.
 
     Returns:
-        A `ExportReport` with all names.
+        An `ExportReport` with all names.
 
     Raises:
-        OSError: If the files cannot be written; those before are as they were.
-        ValueError: For names that do not fit, for a model that cannot be
-            computed in a graph, and for an optimizer whose state TensorFlow 1
-            keeps differently. Nothing is written then.
+        OSError: If the files cannot be written. Existing files are unchanged.
+        ValueError: If the names do not fit, the model cannot be computed in a
+            graph, or the optimizer keeps state that TensorFlow 1 does not.
+            Nothing is written in these cases.
 
     Example:
 
@@ -80,69 +74,82 @@ def save_checkpoint(
       feed images:0
       fetch output:0
     """
-    prefix = checked_prefix(pathlib.Path(path))
-    weights = model_weights(model)
-    found = tf1_names(weights, names)
-    variables = [(weight.path, found[weight.path]) for weight in weights]
+    prefix = _check_prefix(pathlib.Path(path))
+    weights = list_weights(model)
+    chosen = choose_names(weights, names)
+    variables = [(weight.path, chosen[weight.path]) for weight in weights]
     extra: dict[str, np.ndarray] = {}
     step = None
-    if optimizer and has_optimizer(model):
+    if include_optimizer and has_optimizer(model):
         step = int(model.optimizer.iterations.numpy())
-        state = optimizer_state(model, found)
-        extra = {name: value for name, (_, value) in state.items()}
-        variables += [(source, name) for name, (source, _) in state.items()]
-        if double := sorted(set(extra) & set(found.values())):
+        state = export_state(model, chosen)
+        extra = {name: exported.value for name, exported in state.items()}
+        variables += [(exported.path, name) for name, exported in state.items()]
+        if double := sorted(set(extra) & set(chosen.values())):
             raise ValueError(
                 f"`names` calls a weight {double[0]!r}, which is a name of the "
-                "optimizer's state. Choose another, or `optimizer=False`."
+                "optimizer's state. Choose another name, or use "
+                "`include_optimizer=False`."
             )
     values = {id(v): np.asarray(v) for v in model.variables}
-    with replaced_files(prefix) as partial:
+    with replace_files(prefix) as partial:
         inputs, outputs = write_graph(
-            ModelState(model, found, values, extra), partial, forward=forward
+            ModelState(model, chosen, values, extra),
+            partial,
+            include_graph=include_graph,
         )
     return ExportReport(
         os.fspath(prefix), tuple(variables), inputs, outputs, step
     )
 
 
-def optimizer_state(
-    model: keras.Model, names: dict[str, str]
-) -> dict[str, tuple[str, np.ndarray]]:
-    """Returns source and value of each TensorFlow 1 variable of the state."""
-    layout = slot_layout(model.optimizer)
-    optimizer = build_optimizer(model)
-    trainable = model.trainable_variables
-    state = {}
-    for index, slot in enumerate(layout.slots):
-        slots = keras_slots(optimizer, trainable, slot) if slot else {}
-        for variable in trainable:
-            name = layout.slot_name(names[variable.path], index)
-            if variable.path in slots:
-                found = slots[variable.path]
-                state[name] = found.path, to_tf1(np.asarray(found), layout)
-            else:
-                # TensorFlow 1 keeps a slot that this optimizer does without.
-                zeros = np.zeros(tuple(variable.shape), variable.dtype)
-                state[name] = "zeros", zeros
-    step = int(optimizer.iterations.numpy())
-    counter = optimizer.iterations.path
-    for beta, key in zip(
-        layout.betas or (), ("beta1_power", "beta2_power"), strict=False
-    ):
-        state[key] = counter, np.asarray(power_at(beta, step))
-    state[GLOBAL_STEP] = counter, np.asarray(step, "int64")
-    return state
+@dataclasses.dataclass(frozen=True)
+class ExportReport:
+    """Lists what was saved and how a TensorFlow 1 session uses it.
+
+    Args:
+        prefix: Prefix of the files, for `Saver.restore`. The graph is in
+            `<prefix>.meta`.
+        variables: Pairs of a path in the model or its optimizer, and the
+            TensorFlow 1 name. The path is `"zeros"` for a slot that only
+            TensorFlow 1 has.
+        inputs: Names of the placeholders, such as `"images:0"`; empty without
+            the computation.
+        outputs: Names of the predictions, such as `"output:0"`; empty without
+            the computation.
+        step: Number of updates of the optimizer, or `None` without one.
+
+    Example:
+
+    >>> export = save_checkpoint(model, "export/model.ckpt")
+    >>> export.inputs, export.outputs
+    (('images:0',), ('output:0',))
+    """
+
+    prefix: str
+    variables: tuple[tuple[str, str], ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    step: int | None
+
+    def __str__(self) -> str:
+        step = "none" if self.step is None else f"{self.step:,}"
+        lines = [f"{self.prefix}: step count {step}"]
+        lines += [f"  {path} -> {name}" for path, name in self.variables]
+        if self.inputs:
+            lines.append(f"  feed {', '.join(self.inputs)}")
+            lines.append(f"  fetch {', '.join(self.outputs)}")
+        return "\n".join(lines)
 
 
-def checked_prefix(prefix: pathlib.Path) -> pathlib.Path:
-    """Returns the prefix, or raises if it is the name of something else."""
+def _check_prefix(prefix: pathlib.Path) -> pathlib.Path:
+    """Returns the prefix, or raises if it is something else."""
     if prefix.is_dir() or not prefix.name or prefix.name == "checkpoint":
         raise ValueError(
             "`path` must be a prefix such as `folder/model.ckpt`, to which "
             f"TensorFlow 1 adds its suffixes. Received: path={str(prefix)!r}"
         )
-    if PART.search(prefix.name):
+    if FILE_SUFFIX.search(prefix.name):
         raise ValueError(
             "`path` must be a prefix, without `.index`, `.meta` or `.data`. "
             f"Received: path={str(prefix)!r}"

@@ -6,12 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_port.tf1.graph.nodes import operation
-from keras_port.tf1.graph.nodes import tensor_key
-from keras_port.tf1.graph.program import Fed
+from keras_port.tf1.graph.read import GraphInput
+from keras_port.tf1.graph.read import operation
+from keras_port.tf1.graph.read import tensor_key
 
 
-def arranged(given: Any, wanted: Sequence[Fed]) -> list[tf.Tensor]:
+def arranged(given: Any, wanted: Sequence[GraphInput]) -> list[tf.Tensor]:
     """Returns one tensor for each input of the graph.
 
     Args:
@@ -37,7 +37,7 @@ def arranged(given: Any, wanted: Sequence[Fed]) -> list[tf.Tensor]:
     return [checked(*pair) for pair in zip(tensors, wanted, strict=True)]
 
 
-def checked(tensor: Any, fed: Fed) -> tf.Tensor:
+def checked(tensor: Any, fed: GraphInput) -> tf.Tensor:
     """Returns a tensor in the type of the graph, its shape a possible one."""
     tensor = tf.cast(tf.convert_to_tensor(tensor), fed.dtype)
     if not tensor.shape.is_compatible_with(tf.TensorShape(fed.shape)):

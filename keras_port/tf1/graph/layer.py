@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import contextlib
 import os
 import pathlib
+from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
@@ -12,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_port.tf1.graph import safe_mode as safety
-from keras_port.tf1.graph.converting import convert
-from keras_port.tf1.graph.errors import told_of
 from keras_port.tf1.graph.inputs import arranged
-from keras_port.tf1.graph.network import Network
-from keras_port.tf1.graph.network import Results
-from keras_port.tf1.graph.program import Program
-from keras_port.tf1.graph.program import Variable
-from keras_port.tf1.graph.program import from_config
+from keras_port.tf1.graph.read import Program
+from keras_port.tf1.graph.read import Variable
+from keras_port.tf1.graph.read import from_config
+from keras_port.tf1.graph.read import told_of
+
+if TYPE_CHECKING:
+    from keras_port.tf1.graph.network import Results
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
@@ -36,13 +37,14 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
     graph's regularisation losses are among the layer's losses.
 
     Args:
-        meta_path: The `.meta` file, its prefix, or its folder.
+        path: The `.meta` file, its prefix, or its folder.
         inputs: Names of the tensors that the layer is called with, such as
             `"x_"` or `"x_:0"`, one or several. They need not be placeholders.
         outputs: Names of the tensors that it returns, one or several.
-        feeds: For the name of a tensor its value, or a tuple of its value in
-            training and its value otherwise, as in
-            `{"keep_prob": (0.5, 1.0)}`. Defaults to `None`: nothing.
+        constants: Values of other tensors by name: a value, or a `tf1.Phase`
+            of one in training and one in inference, as in
+            `{"keep_prob": Phase(training=0.5, inference=1.0)}`. Defaults to
+            `None`: none.
         checkpoint: Prefix or folder of the values. Defaults to `None`: the
             files beside the `.meta`.
         trainable: Whether the variables that TensorFlow 1 trained are trained.
@@ -73,26 +75,30 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(
         self,
-        meta_path: str | os.PathLike[str],
+        path: str | os.PathLike[str],
         *,
         inputs: str | Sequence[str],
         outputs: str | Sequence[str],
-        feeds: Mapping[str, Any] | None = None,
+        constants: Mapping[str, Any] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         trainable: bool = True,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        # Imported where a layer is built: the class is registered when the
+        # package is imported, and few programs build one.
+        from keras_port.tf1.graph.convert import convert
+
         program, values = convert(
-            meta_path,
+            path,
             inputs,
             outputs,
-            feeds or {},
+            constants or {},
             checkpoint,
             trainable=trainable,
         )
         super().__init__(trainable=trainable, name=name, **kwargs)
-        with told_of(pathlib.Path(meta_path)):
+        with told_of(pathlib.Path(path)):
             self._start(program, values)
 
     def _start(
@@ -101,6 +107,8 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         """Makes the variables; without values they are to be loaded."""
         # Inside an object that neither Keras nor TensorFlow looks into:
         # functions among a layer's attributes cannot be exported.
+        from keras_port.tf1.graph.network import Network
+
         self._network = Network(program)
         self._variables_of_graph = [
             self._make(one, None if values is None else values[number])
@@ -163,7 +171,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         tensors: Sequence[tf.Tensor],
         values: Sequence[tf.Tensor],
         training: Any,
-    ) -> Results:
+    ) -> "Results":
         """Runs the one function or the other, or what a tensor says."""
         known = (
             tf.get_static_value(training)
@@ -179,13 +187,13 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             )
         }
 
-        def step() -> Results:
+        def step() -> "Results":
             outputs, losses, changed = self._network(
                 tensors, values, training=True
             )
             return outputs, losses, by_name | changed
 
-        def prediction() -> Results:
+        def prediction() -> "Results":
             outputs, losses, _ = self._network(tensors, values, training=False)
             return outputs, losses, by_name
 

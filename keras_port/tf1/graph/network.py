@@ -6,29 +6,29 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_port.tf1.checkpoint.files import first_line
-from keras_port.tf1.graph import arrays
-from keras_port.tf1.graph import calls
-from keras_port.tf1.graph import conditions
-from keras_port.tf1.graph import loops
-from keras_port.tf1.graph import mutation
-from keras_port.tf1.graph import refusing
-from keras_port.tf1.graph import variables
-from keras_port.tf1.graph.emitting import Emitter
-from keras_port.tf1.graph.emitting import Handler
-from keras_port.tf1.graph.errors import GRAPH_ERRORS
-from keras_port.tf1.graph.nodes import function_scopes
-from keras_port.tf1.graph.nodes import graph_scope
-from keras_port.tf1.graph.nodes import operation
-from keras_port.tf1.graph.probing import probed
-from keras_port.tf1.graph.program import Feed
-from keras_port.tf1.graph.program import Program
-from keras_port.tf1.graph.pruning import closure
-from keras_port.tf1.graph.pruning import reached
-from keras_port.tf1.graph.shapes import as_tuple
-from keras_port.tf1.graph.values import Environment
-from keras_port.tf1.graph.values import State
-from keras_port.tf1.graph.values import as_tensor
+from keras_port.tf1._files import first_line
+from keras_port.tf1.graph.probe import probed
+from keras_port.tf1.graph.read import GRAPH_ERRORS
+from keras_port.tf1.graph.read import FixedInput
+from keras_port.tf1.graph.read import Program
+from keras_port.tf1.graph.read import function_scopes
+from keras_port.tf1.graph.read import graph_scope
+from keras_port.tf1.graph.read import operation
+from keras_port.tf1.graph.select import as_tuple
+from keras_port.tf1.graph.select import closure
+from keras_port.tf1.graph.select import reached
+from keras_port.tf1.graph.select import refusals
+from keras_port.tf1.graph.select import variable_writes
+from keras_port.tf1.graph.trace import Emitter
+from keras_port.tf1.graph.trace import Environment
+from keras_port.tf1.graph.trace import Handler
+from keras_port.tf1.graph.trace import State
+from keras_port.tf1.graph.trace import arrays
+from keras_port.tf1.graph.trace import as_tensor
+from keras_port.tf1.graph.trace import calls
+from keras_port.tf1.graph.trace import conditions
+from keras_port.tf1.graph.trace import loops
+from keras_port.tf1.graph.trace import variables
 
 HANDLERS: dict[str, Handler] = {
     **variables.HANDLERS,
@@ -56,9 +56,9 @@ class Network:
         self.scope = graph_scope(program.graph)
         self.functions = function_scopes(program.graph)
         self.check()
-        self.writers = mutation.writers(self.functions)
+        self.writers = variable_writes.writers(self.functions)
         names = [one.identity for one in program.variables]
-        assigned = mutation.Assigned(self.functions, names)
+        assigned = variable_writes.Assigned(self.functions, names)
         assigned.search(self.scope)
         self.mutable = tuple(n for n in names if n in assigned.found)
         self.trainable = frozenset(
@@ -71,7 +71,7 @@ class Network:
         program = self.program
         keys = [*program.outputs, *program.updates, *program.losses]
         given = [one.key for one in program.inputs]
-        given += [one.key for one in program.feeds]
+        given += [one.key for one in program.constants]
         nodes = [
             self.scope.nodes[name] for name in closure(keys, self.scope, given)
         ]
@@ -80,15 +80,15 @@ class Network:
             (self.scope, nodes),
             *((one, list(one.nodes.values())) for one in called.values()),
         ]
-        refusing.check(refusing.refusals(scopes, self.functions))
+        refusals.check(refusals.refusals(scopes, self.functions))
 
     @functools.cached_property
-    def in_training(self) -> Any:
+    def training(self) -> Any:
         """Returns the function of a training step."""
         return self.function(training=True)
 
     @functools.cached_property
-    def otherwise(self) -> Any:
+    def inference(self) -> Any:
         """Returns the function of a prediction."""
         return self.function(training=False)
 
@@ -116,7 +116,7 @@ class Network:
         training: bool,
     ) -> Results:
         """Returns outputs, losses and new values."""
-        function = self.in_training if training else self.otherwise
+        function = self.training if training else self.inference
         results: Results = function(list(inputs), list(values))
         return results
 
@@ -144,7 +144,7 @@ class Network:
         for fed, tensor in zip(program.inputs, inputs, strict=True):
             env[fed.key] = tensor
             env[f"^{operation(fed.key)}"] = None
-        for feed in program.feeds:
+        for feed in program.constants:
             env[feed.key] = fed_value(feed, training=training)
             env[f"^{operation(feed.key)}"] = None
         results = [
@@ -173,7 +173,7 @@ class Network:
             values: Values of the variables, to try what comes out where the
                 graph does not tell.
         """
-        function = self.otherwise.get_concrete_function()
+        function = self.inference.get_concrete_function()
         specs: list[tf.TensorSpec] = function.structured_outputs[0]
         types = [spec.dtype.name for spec in specs]
         shapes = [as_tuple(spec.shape) for spec in specs]
@@ -203,7 +203,7 @@ class Network:
             ) from error
 
 
-def fed_value(feed: Feed, *, training: bool) -> tf.Tensor:
+def fed_value(feed: FixedInput, *, training: bool) -> tf.Tensor:
     """Returns the value of a feed.
 
     In training it is a constant, which decides conditions at once. Otherwise
@@ -212,6 +212,6 @@ def fed_value(feed: Feed, *, training: bool) -> tf.Tensor:
     the outputs are the same to the bit.
     """
     if training:
-        return tf.constant(feed.in_training, feed.dtype)
-    value = tf.constant(feed.otherwise, feed.dtype)
+        return tf.constant(feed.training, feed.dtype)
+    value = tf.constant(feed.inference, feed.dtype)
     return tf.compat.v1.placeholder_with_default(value, value.shape)

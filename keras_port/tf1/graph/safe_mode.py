@@ -25,9 +25,9 @@ def check(safe_mode: bool | None) -> None:
     """
     if is_on() if safe_mode is None else safe_mode:
         raise ValueError(
-            "This model holds a `GraphLayer`, and a graph is code that the file "
-            "brings along. If you trust who made the file, load it by "
+            "This model holds a `GraphLayer`, and a graph is code. If you "
+            "trust who made the file, load it with "
             "`keras.saving.load_model(path, safe_mode=False)`, or call "
-            "`keras.config.enable_unsafe_deserialization()` before. What "
-            "touches files, sockets or Python is refused even then."
+            "`keras.config.enable_unsafe_deserialization()` first. Operations "
+            "that touch files, sockets or Python are rejected even then."
         )

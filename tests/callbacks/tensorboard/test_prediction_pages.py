@@ -83,14 +83,14 @@ def test_what_the_network_gets_wrong_has_its_caption(
         assert len(found) == len(wrong)
         for picture, at in zip(found, wrong, strict=True):
             caption = f"true {split.labels[at]}, got {predicted[at]}"
-            expected = pictures.captioned(split.images[at], caption)
+            expected = pictures.add_caption(split.images[at], caption)
             np.testing.assert_array_equal(picture[:, :, 0], expected)
 
 
 def test_captions_tell_classes_apart() -> None:
     image = np.zeros((28, 28), np.uint8)
     found = [
-        pictures.captioned(image, f"true {true}, got {got}")
+        pictures.add_caption(image, f"true {true}, got {got}")
         for true, got in ((4, 9), (9, 4), (4, 4))
     ]
     assert found[0].shape == (28 * 4 + 16, 28 * 4)
@@ -103,14 +103,14 @@ def test_captions_tell_classes_apart() -> None:
 def test_without_a_mistake_there_is_no_picture() -> None:
     images = np.zeros((3, 28, 28), np.uint8)
     labels = np.array([1, 2, 3], np.uint8)
-    found = pictures.misclassified_images(images, labels, labels.astype(int), 5)
+    found = pictures.draw_misclassified(images, labels, labels.astype(int), 5)
     assert found.shape == (0, 128, 112, 1)
 
 
 def test_the_confusion_matrix_counts_pairs() -> None:
     labels = np.array([0, 0, 1, 2, 2, 2], np.uint8)
     predicted = np.array([0, 2, 1, 2, 2, 0])
-    counts = pictures.confusion_matrix(labels, predicted, 3)
+    counts = pictures.count_confusions(labels, predicted, 3)
     assert counts.tolist() == [[1, 0, 1], [0, 1, 0], [1, 0, 2]]
 
 
@@ -126,13 +126,13 @@ def test_the_picture_of_the_matrix_is_of_these_predictions(
         counts = np.zeros((10, 10), np.int64)
         np.add.at(counts, (labels, scores[step].argmax(axis=1)), 1)
         (picture,) = images_of(value)
-        expected = pictures.confusion_image(counts)[0]
+        expected = pictures.draw_confusions(counts)[0]
         np.testing.assert_array_equal(picture, expected)
 
 
 def test_a_cell_is_darker_the_larger_its_part_of_the_row() -> None:
     counts = np.array([[8, 2], [0, 5]])
-    picture = pictures.confusion_image(counts)[0, :, :, 0]
+    picture = pictures.draw_confusions(counts)[0, :, :, 0]
     # A corner of each cell, where no number stands.
     shades = [[picture[r * 40 + 2, c * 40 + 2] for c in (1, 2)] for r in (1, 2)]
     assert shades[0][0] < shades[0][1] < 255
@@ -156,13 +156,13 @@ def test_each_filter_is_scaled_to_the_whole_range(trained: Trained) -> None:
 
 def test_a_filter_of_several_inputs_is_their_mean() -> None:
     kernel = np.arange(2 * 2 * 3 * 1, dtype=float).reshape(2, 2, 3, 1)
-    (image,) = pictures.filter_images(kernel)
+    (image,) = pictures.draw_filters(kernel)
     assert image.shape == (16, 16, 1)
     assert image[::8, ::8, 0].tolist() == pytest.approx(
         np.array([[0, 1 / 3], [2 / 3, 1]])
     )
     # A filter without any difference is no division by zero.
-    assert np.isfinite(pictures.filter_images(np.ones((2, 2, 1, 1)))).all()
+    assert np.isfinite(pictures.draw_filters(np.ones((2, 2, 1, 1)))).all()
 
 
 def test_precision_and_recall_are_those_of_numpy(

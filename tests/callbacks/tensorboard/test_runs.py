@@ -21,10 +21,10 @@ from keras_port.callbacks import TensorBoard
 from keras_port.callbacks import TrainingState
 from keras_port.callbacks.tensorboard.event_files import SUFFIX
 from keras_port.callbacks.tensorboard.event_files import event_files
+from keras_port.callbacks.tensorboard.event_files import get_last_step
 from keras_port.callbacks.tensorboard.event_files import keep_steps
-from keras_port.callbacks.tensorboard.event_files import last_step
 from keras_port.callbacks.tensorboard.open_run import close_run
-from keras_port.callbacks.tensorboard.run_writers import RunWriters
+from keras_port.callbacks.tensorboard.runs import RunWriters
 from keras_port.callbacks.tensorboard.step_scalars import StepScalars
 from tests.callbacks.scripted import StopAt
 from tests.callbacks.tensorboard.networks import train
@@ -129,7 +129,7 @@ def test_a_record_that_is_cut_off_anywhere_loses_itself_only(
     record = len(whole) // 4
     for cut in range(1, record, 7):
         path.write_bytes(whole[:-cut])
-        assert last_step(tmp_path) == 2
+        assert get_last_step(tmp_path) == 2
         keep_steps(tmp_path, 9)
         assert steps_of(tmp_path, "", "x") == [1, 2]
         # A later writer goes on behind whole records.
@@ -360,7 +360,7 @@ def test_a_profile_of_the_steps_that_were_asked_for(tmp_path: Path) -> None:
     seen: list[bool] = []
 
     def look() -> None:
-        profile = board._profile
+        profile = board._run.profile if board._run else None
         seen.append(profile is not None and profile.is_running)
 
     watch = [At(n, look) for n in range(1, 6)]

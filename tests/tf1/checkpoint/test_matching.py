@@ -294,7 +294,7 @@ def test_one_way_alone_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_the_order_is_refused_where_nobody_knows_it(tmp_path: Path) -> None:
     values = two("p", "q", "r", "s")
-    with pytest.raises(ValueError, match=r"needs to know.*`names="):
+    with pytest.raises(ValueError, match=r"needs the order.*`names="):
         load(dense_model(5, 3), tmp_path / "m", values, match="order")
 
 
@@ -325,12 +325,12 @@ def test_a_map_may_take_the_moving_averages(tmp_path: Path) -> None:
         "w/ExponentialMovingAverage": counted(4, 4, start=50),
         "o": counted(4),
     }
-    load(
-        model,
-        tmp_path / "m",
-        values,
-        names={"fc/kernel": "w/ExponentialMovingAverage", "fc/bias": "o"},
-    )
+    names = {"fc/kernel": "w/ExponentialMovingAverage", "fc/bias": "o"}
+    pairs = load(model, tmp_path / "m", values, names=names)
+    assert pairs == {"by": "map", **names}
+    kernel, bias = model.get_weights()
+    assert np.array_equal(kernel, counted(4, 4, start=50))
+    assert np.array_equal(bias, counted(4))
 
 
 @pytest.mark.parametrize(

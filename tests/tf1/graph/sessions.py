@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_port.tf1 import Phase
 from tests.tf1.graph.programs import Built
 from tests.tf1.graph.programs import Mode
 from tests.tf1.graph.programs import Program
@@ -84,7 +85,10 @@ def run(program: Program, mode: Mode, folder: Path) -> Old:
         prefix,
         [one.op.name for one in built.inputs],
         built.output.op.name,
-        {one.op.name: values for one, values in built.feeds.items()},
+        {
+            one.op.name: Phase(training=values[0], inference=values[1])
+            for one, values in built.feeds.items()
+        },
         built.arrays,
         labels,
         (first, last),

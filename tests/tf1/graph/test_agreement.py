@@ -59,7 +59,7 @@ def test_a_program_predicts_and_trains_as_in_its_session(
 ) -> None:
     old = run(program, mode, tmp_path)
     layer = GraphLayer(
-        old.prefix, inputs=old.inputs, outputs=old.output, feeds=old.feeds
+        old.prefix, inputs=old.inputs, outputs=old.output, constants=old.feeds
     )
     # To the bit: the same operations on the same numbers.
     np.testing.assert_array_equal(layer(inputs_of(old)), old.predicted[0])

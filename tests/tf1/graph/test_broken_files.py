@@ -123,7 +123,7 @@ def loads_or_says_why(path: Path, meta: Path, feeds: Any) -> bool:
             path,
             inputs="x",
             outputs="out",
-            feeds=feeds,
+            constants=feeds,
             checkpoint=meta.with_suffix(""),
         )
     except ValueError as error:

@@ -48,7 +48,7 @@ def test_graph_to_keras_writes_a_model_that_predicts_the_same(
     words += ["--outputs", "y", "--feed", "keep_prob=0.5,1.0"]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert "tf1_graph/conv1/w (5, 5, 1, 4) float32" in shown
+    assert "graph_layer/conv1/w (5, 5, 1, 4) float32" in shown
     assert "safe_mode=False" in shown
     model = keras.saving.load_model("out.keras", safe_mode=False)
     np.testing.assert_array_equal(
@@ -68,7 +68,7 @@ def test_graph_to_keras_writes_a_model_that_predicts_the_same(
         (
             ["graph-to-keras", "old", "--inputs", "x_", "--outputs", "y"],
             "'keep_prob' of type Placeholder is fed in each step. Give it in "
-            "`--inputs` or `--feed`",
+            "`inputs` or `constants`. Here `constants` is `--feed`.",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port.tf1 import GraphLayer
+from keras_port.tf1 import Phase
 from tests.course.course_graphs import assert_agree
 from tests.tf1.graph import programs
 from tests.tf1.graph.programs import Mode
@@ -33,7 +34,7 @@ def batch_norm(folder: Path) -> GraphLayer:
         folder,
         inputs="x",
         outputs="out",
-        feeds={"is_training": (True, False)},
+        constants={"is_training": Phase(training=True, inference=False)},
         name="old",
     )
 
@@ -143,7 +144,7 @@ def test_dropout_follows_its_feed(tmp_path: Path) -> None:
         tmp_path,
         inputs="input_x",
         outputs="probabilities",
-        feeds={"dropout_keep_prob": (0.5, 1.0)},
+        constants={"dropout_keep_prob": Phase(training=0.5, inference=1.0)},
     )
     first, second = (layer(numbers, training=True) for _ in range(2))
     assert not np.array_equal(first, second)

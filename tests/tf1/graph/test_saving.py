@@ -37,7 +37,7 @@ def test_files_without_a_meta_predict_the_same_bits_elsewhere(
         folder.mkdir()
         old = run(program, Mode(variables, flow), folder)
         layer = GraphLayer(
-            folder, inputs=old.inputs, outputs=old.output, feeds=old.feeds
+            folder, inputs=old.inputs, outputs=old.output, constants=old.feeds
         )
         functional(layer, old).save(tmp_path / f"{number}.keras")
         expected.append(old.predicted[0])

@@ -1,0 +1,68 @@
+"""The results of one training."""
+
+import dataclasses
+
+EARLY_STOPPING = "early stopping"
+MAX_STEPS = "max_steps"
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The results of one training, as `results.json` holds them.
+
+    `Run.finish` returns them. They describe the best weights, which the model
+    has after the training if `StepEarlyStopping` restores them.
+
+    Args:
+        steps: Updates of the weights.
+        best_step: Step with the best validation, 0 if there was no validation.
+        validation_accuracy: With the weights of that step.
+        test_accuracy: With the same weights.
+        seconds: Wall time of `Run.fit`; of the last call if the run was
+            resumed.
+        examples_per_second: Training examples per second after the first call,
+            with validation, saving and logging included. 0 if the batches
+            have no fixed size.
+        dataset: Where the images came from.
+        ended_by: "early stopping", "max_steps", or the name of a signal.
+
+    Example:
+
+    >>> results = Results(
+    ...     steps=20_000,
+    ...     best_step=10_900,
+    ...     validation_accuracy=0.993,
+    ...     test_accuracy=0.9919,
+    ...     seconds=930.0,
+    ...     examples_per_second=2150.0,
+    ...     dataset="MNIST",
+    ...     ended_by="SIGINT",
+    ... )
+    >>> results.finished
+    False
+    """
+
+    steps: int
+    best_step: int
+    validation_accuracy: float
+    test_accuracy: float
+    seconds: float
+    examples_per_second: float
+    dataset: str
+    ended_by: str
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training has come to its end."""
+        return self.ended_by in (EARLY_STOPPING, MAX_STEPS)
+
+    def is_final(self, max_steps: int) -> bool:
+        """Whether a run of at most `max_steps` steps has nothing left to do.
+
+        Args:
+            max_steps: Steps of the run. More of them than before continue a
+                run that these steps ended, but not one that stopped early.
+        """
+        if self.ended_by == MAX_STEPS:
+            return max_steps <= self.steps
+        return self.finished

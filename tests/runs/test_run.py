@@ -1,0 +1,238 @@
+"""A run resumes to the same bits, and cannot be resumed by halves."""
+
+from collections.abc import Sequence
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from keras_port.callbacks import StepCheckpoint
+from keras_port.callbacks import StepEarlyStopping
+from keras_port.callbacks import StepEvaluation
+from keras_port.callbacks import TrainingState
+from keras_port.runs import Results
+from keras_port.runs import Run
+from keras_port.runs import get_steps_per_execution
+from tests.small import same_weights
+from tests.small import small_arrays
+from tests.small import small_batches
+from tests.small import small_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def fit(
+    directory: Path,
+    max_steps: int,
+    *,
+    patience: int = 20,
+    more: Sequence[keras.callbacks.Callback] = (),
+    save_freq: int = 2,
+) -> tuple[keras.Model, Results]:
+    """Starts or resumes a small run, to its results."""
+    run = Run(
+        directory,
+        settings={"seed": 1},
+        max_steps=max_steps,
+        save_freq=save_freq,
+    )
+    model = small_model()
+    if run.results is not None:
+        return model, run.results
+    run.fit(
+        model,
+        lambda start_batch: small_batches(start_batch=start_batch),
+        callbacks=[
+            StepEvaluation(small_arrays(), eval_freq=2),
+            StepEarlyStopping(patience=patience),
+            StepCheckpoint(run.model_path),
+            *more,
+        ],
+    )
+    results = run.finish(model, validation=small_arrays(), test=small_arrays())
+    return model, results
+
+
+def without_times(results: Results) -> dict[str, Any]:
+    """Returns what two equal runs have in common."""
+    content = dict(vars(results))
+    del content["seconds"], content["examples_per_second"]
+    return content
+
+
+def test_a_run_leaves_its_files_and_results(tmp_path: Path) -> None:
+    _, results = fit(tmp_path / "run", 4)
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "model.keras",
+        "results.json",
+        "run.json",
+        "state",
+    ]
+    text = (tmp_path / "run" / "results.json").read_text("utf-8")
+    assert json.loads(text) == vars(results)
+    assert (results.steps, results.ended_by) == (4, "max_steps")
+    assert results.finished
+
+
+def test_a_longer_run_resumes_to_the_bits_of_one_without_a_pause(
+    tmp_path: Path,
+) -> None:
+    fit(tmp_path / "a", 4)
+    resumed, results = fit(tmp_path / "a", 12)
+    plain, expected = fit(tmp_path / "b", 12)
+    assert same_weights(resumed.get_weights(), plain.get_weights())
+    assert without_times(results) == without_times(expected)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+import keras
+from tests.runs.test_run import fit
+
+class Kill(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) >= 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+fit(pathlib.Path(sys.argv[1]), 12, more=[Kill()])
+"""
+
+
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "killed")],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    resumed, results = fit(tmp_path / "killed", 12)
+    plain, expected = fit(tmp_path / "plain", 12)
+    assert same_weights(resumed.get_weights(), plain.get_weights())
+    assert without_times(results) == without_times(expected)
+
+
+def test_a_finished_run_trains_no_more(tmp_path: Path) -> None:
+    _, results = fit(tmp_path, 4)
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    _, again = fit(tmp_path, 4)
+    assert again == results
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == files
+    run = Run(tmp_path, settings={"seed": 1}, max_steps=4)
+    with pytest.raises(ValueError, match="is finished"):
+        run.fit(small_model(), lambda _: small_batches())
+
+
+def test_a_run_without_its_results_restores_its_end(tmp_path: Path) -> None:
+    # As a kill between the last snapshot and the results leaves it.
+    trained, results = fit(tmp_path, 4)
+    (tmp_path / "results.json").unlink()
+    restored, again = fit(tmp_path, 4)
+    assert same_weights(restored.get_weights(), trained.get_weights())
+    assert without_times(again) == without_times(results)
+
+
+def test_a_run_that_stopped_early_is_not_made_longer(tmp_path: Path) -> None:
+    _, results = fit(tmp_path, 200, patience=1)
+    assert results.ended_by == "early stopping"
+    assert fit(tmp_path, 400, patience=1)[1] == results
+
+
+def test_the_data_must_be_a_function_of_the_batch(tmp_path: Path) -> None:
+    run = Run(tmp_path, settings={}, max_steps=4)
+    with pytest.raises(ValueError, match="must be a function of the number"):
+        run.fit(small_model(), small_batches())  # type: ignore[arg-type]
+
+
+def test_a_second_training_state_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path, settings={}, max_steps=4)
+    with pytest.raises(ValueError, match="adds a `TrainingState` itself"):
+        run.fit(
+            small_model(),
+            lambda start: small_batches(start_batch=start),
+            callbacks=[TrainingState(tmp_path / "mine")],
+        )
+
+
+def test_a_trained_model_is_refused(tmp_path: Path) -> None:
+    model = small_model()
+    model.fit(small_batches(), steps_per_epoch=1, verbose=0)
+    run = Run(tmp_path, settings={}, max_steps=4)
+    with pytest.raises(ValueError, match="has been trained for 1 steps"):
+        run.fit(model, lambda start: small_batches(start_batch=start))
+
+
+def test_results_need_a_training(tmp_path: Path) -> None:
+    run = Run(tmp_path, settings={}, max_steps=4)
+    with pytest.raises(ValueError, match="Call `fit` first"):
+        run.finish(
+            small_model(), validation=small_arrays(), test=small_arrays()
+        )
+
+
+@pytest.mark.parametrize("name", ["model.keras", "results.json", "state"])
+def test_files_of_no_run_are_not_written_over(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("not ours")
+    with pytest.raises(ValueError, match=f"holds {name}, but no run.json"):
+        Run(tmp_path, settings={"script": "a"}, max_steps=4)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_other_settings_are_another_run(tmp_path: Path) -> None:
+    settings = {"script": "a", "data": Path("there"), "rate": np.float32(0.5)}
+    for _ in range(2):
+        assert Run(tmp_path, settings=settings, max_steps=4).results is None
+    with pytest.raises(ValueError, match="script a there, b here") as error:
+        Run(tmp_path, settings=settings | {"script": "b"}, max_steps=4)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["run.json", "results.json"])
+def test_a_broken_file_of_a_run_is_named(tmp_path: Path, name: str) -> None:
+    Run(tmp_path, settings={}, max_steps=4)
+    (tmp_path / name).write_text("{")
+    with pytest.raises(ValueError, match=f"{name} is broken"):
+        Run(tmp_path, settings={}, max_steps=4)
+
+
+def test_two_processes_do_not_train_in_one_directory(tmp_path: Path) -> None:
+    ended = []
+
+    class StartAgain(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            ended.append(
+                subprocess.run(
+                    [sys.executable, "-c", KILLED, str(tmp_path)],
+                    cwd=ROOT,
+                    env=os.environ | {"PYTHONPATH": str(ROOT)},
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+            )
+
+    fit(tmp_path, 2, more=[StartAgain()])
+    assert ended[0].returncode == 1
+    assert "OSError" in ended[0].stderr
+    assert str(tmp_path / "state") in ended[0].stderr
+
+
+@pytest.mark.parametrize(
+    ("steps", "eval_freq", "expected"),
+    [(20_000, 100, 10), (50, 20, 10), (7, 100, 1), (4, 2, 2), (1, 1, 1)],
+)
+def test_no_call_passes_an_evaluation_or_the_end(
+    steps: int, eval_freq: int, expected: int
+) -> None:
+    found = get_steps_per_execution(steps, eval_freq, limit=10)
+    assert found == expected
