@@ -170,7 +170,10 @@ class StepProgress(EvaluationListener):
     def _get_last_step(self) -> int | None:
         """Returns the step at which `fit` ends, if it is known."""
         steps, epochs = self.params.get("steps"), self.params.get("epochs")
-        return (self._origin or 0) + steps * epochs if steps else None
+        if self._origin is None or not steps:
+            return None  # No step has begun in this `fit`.
+        last_step: int = self._origin + steps * epochs
+        return last_step
 
     def _get_stream(self) -> TextIO:
         # Looked up every time, because tests and notebooks replace

@@ -83,3 +83,17 @@ def test_the_loss_is_that_of_the_newest_batch() -> None:
 )
 def test_durations_read_as_a_clock(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+def test_a_training_without_a_step_shows_no_limit() -> None:
+    # As a run that was killed before its results restores its end.
+    stream = io.StringIO()
+    model = small_model()
+    train(model, [], steps=3)
+    progress = StepProgress(stream=stream)
+    progress.set_params({"steps": 1, "epochs": 1})
+    progress.set_model(model)
+    progress.on_train_begin()
+    progress.on_train_end()
+    assert "3/1" not in stream.getvalue()
+    assert "step 3" in stream.getvalue()
