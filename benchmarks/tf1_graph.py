@@ -1,13 +1,14 @@
-"""Says how long a graph takes to become a layer, and what its call costs.
+"""Measures how fast a graph becomes a layer, and how fast the layer is.
 
-- convert: a network of many dense layers with normalisation and shortcuts, its
-  initial values and `Saver` in one `.meta`, of which a forward pass of at least
-  so many operations is taken, to a layer whose prediction is traced;
-- layer and function: the course's CNN, batch 100, as a layer made of its
-  `.meta`, and as a `tf.function` of the same operations on `tf.Variable`s.
+- convert: makes a layer of a network with many dense layers, normalization and
+  shortcuts, and traces its inference. Its forward pass has at least the given
+  number of operations. The `.meta` also holds initial values and a `Saver`.
+- layer and function: call the course's CNN on batches of 100, as a layer made
+  from its `.meta` file, and as a `tf.function` of the same operations on
+  `tf.Variable`s.
 
 Prints seconds and milliseconds per call as medians over the rounds, and the
-ratio of the calls. Under 5 s and at most 1.1 are the aims.
+ratio of the calls. The aims are under 5 s, and a ratio of at most 1.1.
 """
 
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from keras_port.tf1 import GraphLayer
 v1 = tf.compat.v1
 BATCH_SIZE = 100
 WIDTH = 8
-# Of one layer of the large network, with what reads its variables.
+# In one layer of the large network, with those that read its variables.
 OPERATIONS_PER_LAYER = 23
 SHAPES = (
     [5, 5, 1, 32],
@@ -56,7 +57,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("calls", 50, "Calls per measurement.", lower_bound=1)
     flags.DEFINE_integer(
-        "rounds", 5, "Measurements of each kind.", lower_bound=1
+        "rounds", 5, "Measurements of every kind.", lower_bound=1
     )
     flags.DEFINE_string("json", None, "File to write the numbers to.")
 
@@ -77,7 +78,7 @@ def write_large(folder: pathlib.Path, operations: int) -> int:
                 h = h + 0.1 * tf.nn.relu(inner)
         tf.identity(h, name="out")
         save(session, folder)
-        # Without what only sets the initial values, or saves.
+        # Without operations that only set the initial values, or save.
         return sum(
             not re.search("/Initializer|/Assign$|^save|^init", one.name)
             for one in graph.get_operations()
@@ -102,7 +103,7 @@ def write_cnn(folder: pathlib.Path) -> None:
 
 
 def save(session: Any, folder: pathlib.Path) -> None:
-    """Saves the graph of a session, and values to it."""
+    """Saves the graph and the values of a session."""
     session.run(v1.global_variables_initializer())
     v1.train.Saver().save(session, str(folder / "model.ckpt"))
 
@@ -119,14 +120,16 @@ def network(x: Any, variables: list[Any]) -> tf.Tensor:
 
 
 def convert(folder: pathlib.Path) -> float:
-    """Returns the seconds until a layer has been made."""
+    """Returns the seconds that it takes to make a layer."""
     started = time.perf_counter()
     GraphLayer(folder, inputs="x", outputs="out")
     return time.perf_counter() - started
 
 
-def kinds(folder: pathlib.Path) -> dict[str, Callable[[tf.Tensor], Any]]:
-    """Returns the two ways to compute the CNN."""
+def make_functions(
+    folder: pathlib.Path,
+) -> dict[str, Callable[[tf.Tensor], Any]]:
+    """Returns the two ways to compute the CNN, by name."""
     layer = GraphLayer(folder, inputs="x", outputs="out")
     variables = [tf.Variable(value) for value in layer.get_weights()]
     function = tf.function(lambda x: network(x, variables))
@@ -136,13 +139,13 @@ def kinds(folder: pathlib.Path) -> dict[str, Callable[[tf.Tensor], Any]]:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The measured times, and where.
+    """The measured times, and on which machine.
 
     Args:
-        operations: How many were converted.
-        convert: Seconds, one for each round.
-        calls: Seconds of one call, one for each round, by kind.
-        versions: Of what was measured with.
+        operations: Number of operations that were converted.
+        convert: Seconds of the conversion, one value per round.
+        calls: Seconds of one call, one value per round, by kind.
+        versions: Versions of Python, TensorFlow and Keras.
         machine: Kind of processor.
     """
 
@@ -153,7 +156,7 @@ class Report:
     machine: str
 
     def table(self) -> str:
-        """Returns medians, and the ratio of rounds, as Markdown."""
+        """Returns the medians and the ratios as a Markdown table."""
         lines = [
             "| what | median | of function |",
             "|---|---|---|",
@@ -171,7 +174,7 @@ class Report:
 
 
 def measure(operations: int, calls: int, rounds: int) -> Report:
-    """Measures each kind in turn, `rounds` times."""
+    """Measures every kind in turn, `rounds` times."""
     with tempfile.TemporaryDirectory() as name:
         large, small = pathlib.Path(name, "large"), pathlib.Path(name, "small")
         large.mkdir()
@@ -179,7 +182,7 @@ def measure(operations: int, calls: int, rounds: int) -> Report:
         count = write_large(large, operations)
         write_cnn(small)
         seconds = [round(convert(large), 3) for _ in range(rounds)]
-        functions = kinds(small)
+        functions = make_functions(small)
     x = tf.random.uniform([BATCH_SIZE, 784], seed=1)
     times: dict[str, list[float]] = {kind: [] for kind in functions}
     for function in functions.values():

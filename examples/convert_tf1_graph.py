@@ -1,12 +1,13 @@
-"""A TensorFlow 1 network of which only the files are left, in Keras 3.
+"""Turns a TensorFlow 1 network into a Keras model, from its files alone.
 
-Without --meta the script first is the old program: it trains the course's CNN
-in a TensorFlow 1 session, saves it, and forgets the code. What follows knows
-nothing but the files: it lists the graph, makes a layer of it, evaluates it,
-trains a new head on its features for another question (is the class even?),
-saves the whole, and loads it again.
+Without --meta the script first plays the old program: it trains the course's
+CNN in a TensorFlow 1 session, saves it, and forgets the code. Then it uses only
+the files. It lists the graph, makes a layer of it, evaluates it, trains a new
+head on its features for another question (is the digit even?), saves the new
+model, and loads it again.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import pathlib
 from typing import Any
@@ -24,38 +25,15 @@ with cli.quiet_imports():
     from keras_port import tf1
 
 v1 = tf.compat.v1
-OLD_FOLDER = "old"
-SHAPES = (([5, 5, 1, 32], [32]), ([5, 5, 32, 64], [64]))
 
 
 @dataclasses.dataclass(frozen=True)
-class Names:
-    """What in the old graph is what.
+class Conversion:
+    """The result of a conversion.
 
     Args:
-        inputs: The images, rows of 784 pixels from 0 to 1.
-        outputs: The probabilities of the classes.
-        features: What the new head reads.
-        constants: The values of other placeholders.
-    """
-
-    inputs: str = "x_"
-    outputs: str = "y"
-    features: str = "fc1/features"
-    constants: dict[str, tf1.Phase] = dataclasses.field(
-        default_factory=lambda: {
-            "keep_prob": tf1.Phase(training=0.5, inference=1.0)
-        }
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Converted:
-    """What a conversion has led to.
-
-    Args:
-        old_accuracy: Of the old network, on the test images.
-        head_accuracy: Of the new head, on the test images.
+        old_accuracy: Accuracy of the old network on the test images.
+        head_accuracy: Accuracy of the new head on the test images.
         is_same: Whether the loaded model predicts the same bits.
         path: The file of the new model.
     """
@@ -68,19 +46,18 @@ class Converted:
 
 def define_flags() -> None:
     """Defines the flags of this script."""
-    names = Names()
     cli.define_data_flag()
     flags.DEFINE_string("workdir", "runs/tf1_graph", "Folder of the files.")
     flags.DEFINE_string(
         "meta",
         None,
         "A .meta file of a network for rows of 784 pixels, its checkpoint "
-        "beside it. Without it: the course's CNN, trained by this script.",
+        "next to it. Default: the course's CNN, trained by this script.",
     )
-    flags.DEFINE_string("inputs", names.inputs, "Name of the images.")
-    flags.DEFINE_string("outputs", names.outputs, "Name of the probabilities.")
+    flags.DEFINE_string("inputs", "x_", "Name of the images.")
+    flags.DEFINE_string("outputs", "y", "Name of the probabilities.")
     flags.DEFINE_string(
-        "features", names.features, "Name of what the new head reads."
+        "features", "fc1/features", "Name of what the new head reads."
     )
     flags.DEFINE_string(
         "keep_prob",
@@ -88,30 +65,30 @@ def define_flags() -> None:
         "Name of the placeholder of dropout; empty if there is none.",
     )
     flags.DEFINE_integer(
-        "old_steps", 200, "Steps in the session, 100 images each.", 1
+        "old_steps", 200, "Steps in the session, of 100 images each.", 1
     )
     flags.DEFINE_integer(
-        "max_steps", 200, "Steps of the new head, 100 images each.", 1
+        "max_steps", 200, "Steps of the new head, of 100 images each.", 1
     )
-    flags.DEFINE_integer("seed", 1, "Of the order of the data.", lower_bound=0)
+    flags.DEFINE_integer("seed", 1, "Seed of the data's order.", lower_bound=0)
 
 
 def write_old_program(
     folder: pathlib.Path, train: datasets.ImageSplit, steps: int, seed: int
-) -> None:
-    """Trains the course's CNN as in TensorFlow 1, and saves it.
+) -> pathlib.Path:
+    """Trains the course's CNN as in TensorFlow 1; returns its `.meta` file.
 
     Args:
-        folder: Where to.
+        folder: Folder of the checkpoint.
         train: The images.
-        steps: Of 100 images each.
-        seed: Of the initial weights.
+        steps: Number of steps, of 100 images each.
+        seed: Seed of the initial weights.
     """
     with tf.Graph().as_default(), v1.Session() as session:
         v1.set_random_seed(seed)
         x_ = v1.placeholder(tf.float32, [None, 784], name="x_")
         y_ = v1.placeholder(tf.float32, [None, 10], name="y_")
-        y = old_network(x_, v1.placeholder(tf.float32, name="keep_prob"))
+        y = build_old_network(x_, v1.placeholder(tf.float32, name="keep_prob"))
         loss = -tf.reduce_sum(y_ * v1.log(tf.maximum(y, 1e-30)))
         trainer = v1.train.AdamOptimizer(1e-3).minimize(loss)
         session.run(v1.global_variables_initializer())
@@ -121,20 +98,23 @@ def write_old_program(
             session.run(trainer, {x_: images, y_: labels, "keep_prob:0": 0.5})
         checkpoints.make_writable_directory(folder)
         v1.train.Saver().save(session, str(folder / "model.ckpt"))
+    return folder / "model.ckpt.meta"
 
 
-def old_network(x: Any, keep_prob: Any) -> Any:
-    """Builds the course's CNN, its variables as references."""
+def build_old_network(x: Any, keep_prob: Any) -> Any:
+    """Builds the course's CNN with reference variables."""
 
     def weight(name: str, shape: list[int]) -> Any:
         initial = v1.truncated_normal_initializer(stddev=0.1)
         return v1.get_variable(name, shape, None, initial, use_resource=False)
 
     h = tf.reshape(x, [-1, 28, 28, 1])
-    for number, (kernel, bias) in enumerate(SHAPES, 1):
+    for number, (channels, filters) in enumerate([(1, 32), (32, 64)], 1):
         with v1.variable_scope(f"conv{number}"):
-            h = tf.nn.conv2d(h, weight("w", kernel), 1, "SAME")
-            h = tf.nn.relu(h + weight("b", bias))
+            h = tf.nn.conv2d(
+                h, weight("w", [5, 5, channels, filters]), 1, "SAME"
+            )
+            h = tf.nn.relu(h + weight("b", [filters]))
             h = tf.nn.max_pool2d(h, 2, 2, "SAME")
     h = tf.reshape(h, [-1, 3136])
     with v1.variable_scope("fc1"):
@@ -148,80 +128,71 @@ def old_network(x: Any, keep_prob: Any) -> Any:
 
 def convert(
     meta: pathlib.Path,
-    splits: datasets.Splits,
+    mnist: datasets.Splits,
     workdir: pathlib.Path,
     *,
-    names: Names,
-    max_steps: int,
-    seed: int,
-) -> Converted:
-    """Makes a new model of an old one, and says how good both are.
+    inputs: str = "x_",
+    outputs: str = "y",
+    features: str = "fc1/features",
+    constants: Mapping[str, Any] | None = None,
+    max_steps: int = 200,
+    seed: int = 1,
+) -> Conversion:
+    """Makes a new model from an old graph, and evaluates both.
 
     Args:
         meta: The `.meta` file.
-        splits: The images.
+        mnist: The images.
         workdir: Folder for `model.keras`.
-        names: What in the graph is what.
-        max_steps: Steps of 100 images for the new head.
-        seed: Of the order of the images.
+        inputs: Name of the images in the graph, rows of 784 pixels from 0 to 1.
+        outputs: Name of the probabilities.
+        features: Name of what the new head reads.
+        constants: Values of other placeholders. Defaults to `None`: none.
+        max_steps: Steps of the new head, of 100 images each. Defaults to 200.
+        seed: Seed of the order of the images. Defaults to 1.
     """
+    # The old network, as it is.
     layer = tf1.GraphLayer(
-        meta,
-        inputs=names.inputs,
-        outputs=names.outputs,
-        constants=names.constants,
+        meta, inputs=inputs, outputs=outputs, constants=constants
     )
-    test = datasets.scale_pixels(splits.test.images.reshape(-1, 784))
-    model = with_new_head(meta, names)
     print(tf1.list_graph(meta))
-    old_accuracy = float(
-        np.mean(predicted(layer.to_model(), test) == splits.test.labels)
-    )
-    batches = datasets.shuffled_batches(splits.train, 100, seed=seed)
-    model.fit(
-        batches.map(lambda x, y: (x, y % 2)),
-        steps_per_epoch=max_steps,
-        # They come in the order of the seed.
-        shuffle=False,
-        verbose=0,
-    )
-    path = workdir / "model.keras"
-    with checkpoints.atomic_file(path) as partial:
-        model.save(partial)
-    # The file holds a graph, which is code, and we have just made it.
-    loaded = keras.saving.load_model(path, safe_mode=False)
-    before, after = (m.predict(test, verbose=0) for m in (model, loaded))
-    is_even = np.mean(before.argmax(1) == splits.test.labels % 2)
-    return Converted(
-        old_accuracy, float(is_even), bool(np.all(before == after)), path
-    )
+    images = datasets.scale_pixels(mnist.test.images.reshape(-1, 784))
+    digits = layer.to_model().predict(images, verbose=0).argmax(1)
+    old_accuracy = np.mean(digits == mnist.test.labels)
 
-
-def with_new_head(meta: pathlib.Path, names: Names) -> keras.Model:
-    """Returns a compiled model of the old features and a new head."""
-    features = tf1.GraphLayer(
-        meta,
-        inputs=names.inputs,
-        outputs=names.features,
-        constants=names.constants,
-        name="old",
+    # A new head on its features.
+    body = tf1.GraphLayer(
+        meta, inputs=inputs, outputs=features, constants=constants, name="old"
     )
-    inputs = keras.Input((784,), name="images")
-    outputs = keras.layers.Dense(2, "softmax", name="head")(features(inputs))
-    model = keras.Model(inputs, outputs)
+    pixels = keras.Input((784,), name="images")
+    is_even = keras.layers.Dense(2, "softmax", name="head")(body(pixels))
+    model = keras.Model(pixels, is_even)
     model.compile(
         keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy"
     )
-    return model
+    batches = datasets.shuffled_batches(mnist.train, 100, seed=seed)
+    model.fit(
+        batches.map(lambda x, y: (x, y % 2)),
+        steps_per_epoch=max_steps,
+        # `shuffled_batches` has shuffled them.
+        shuffle=False,
+        verbose=0,
+    )
+    predictions = model.predict(images, verbose=0)
+    head_accuracy = np.mean(predictions.argmax(1) == mnist.test.labels % 2)
+
+    # Saved with the graph inside. A graph is code, hence `safe_mode=False`.
+    path = workdir / "model.keras"
+    with checkpoints.atomic_file(path) as partial:
+        model.save(partial)
+    loaded = keras.saving.load_model(path, safe_mode=False)
+    is_same = np.all(loaded.predict(images, verbose=0) == predictions)
+    return Conversion(
+        float(old_accuracy), float(head_accuracy), bool(is_same), path
+    )
 
 
-def predicted(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Returns the class of each image."""
-    classes: np.ndarray = model.predict(images, verbose=0).argmax(1)
-    return classes
-
-
-def summary(result: Converted) -> str:
+def summarize(result: Conversion) -> str:
     """Returns the last line of the script."""
     return (
         f"{result.path}: the old network names {result.old_accuracy:.4f} of "
@@ -236,25 +207,26 @@ def main() -> None:
     values = flags.FLAGS
     workdir = pathlib.Path(values.workdir)
     checkpoints.make_writable_directory(workdir)
-    splits = datasets.load_mnist(cli.data_dir())
-    meta = values.meta
-    if meta is None:
-        folder = workdir / OLD_FOLDER
-        write_old_program(folder, splits.train, values.old_steps, values.seed)
-        meta = folder / "model.ckpt.meta"
-    constants = {}
-    if values.keep_prob:
-        constants[values.keep_prob] = tf1.Phase(training=0.5, inference=1.0)
-    names = Names(values.inputs, values.outputs, values.features, constants)
+    mnist = datasets.load_mnist(cli.data_dir())
+    if values.meta is None:
+        meta = write_old_program(
+            workdir / "old", mnist.train, values.old_steps, values.seed
+        )
+    else:
+        meta = pathlib.Path(values.meta)
+    dropout = tf1.Phase(training=0.5, inference=1.0)
     result = convert(
-        pathlib.Path(meta),
-        splits,
+        meta,
+        mnist,
         workdir,
-        names=names,
+        inputs=values.inputs,
+        outputs=values.outputs,
+        features=values.features,
+        constants={values.keep_prob: dropout} if values.keep_prob else None,
         max_steps=values.max_steps,
         seed=values.seed,
     )
-    print(summary(result))
+    print(summarize(result))
 
 
 if __name__ == "__main__":

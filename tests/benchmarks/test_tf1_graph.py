@@ -1,4 +1,4 @@
-"""The benchmark of graphs runs and reports what it says."""
+"""The benchmark of graphs runs, and reports medians."""
 
 from benchmarks import tf1_graph
 

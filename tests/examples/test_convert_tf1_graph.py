@@ -1,4 +1,4 @@
-"""The example makes a new model of old files, and says how good it is."""
+"""The example makes a new model from old files, and evaluates it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_it_converts_what_it_has_written(
     accuracy = float(last.split(" names ")[1].split()[0])
     # 20 steps are enough for far more than one in ten.
     assert accuracy > 0.3
-    # The files alone, as of somebody else.
+    # From the files alone.
     meta = f"--meta={tmp_path / 'old' / 'model.ckpt.meta'}"
     code, again, _ = run_script(convert_tf1_graph, *flags, meta)
     assert code == 0

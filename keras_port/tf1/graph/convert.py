@@ -1,4 +1,4 @@
-"""Makes what a layer needs of a `.meta` file and a checkpoint."""
+"""Makes the program of a layer from a `.meta` file and a checkpoint."""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -9,31 +9,37 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_port.tf1._files import VARIABLE_OPS
 from keras_port.tf1._files import open_checkpoint
-from keras_port.tf1.graph.constants import make_fixed_input
+from keras_port.tf1.graph.phase import Phase
+from keras_port.tf1.graph.read import FixedInput
 from keras_port.tf1.graph.read import GraphInput
+from keras_port.tf1.graph.read import MetaFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import PathLike
 from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import Scope
-from keras_port.tf1.graph.read import Source
 from keras_port.tf1.graph.read import Variable
-from keras_port.tf1.graph.read import names
-from keras_port.tf1.graph.read import read_source
+from keras_port.tf1.graph.read import find_saved_values
+from keras_port.tf1.graph.read import find_tensor
+from keras_port.tf1.graph.read import name_file_in_errors
+from keras_port.tf1.graph.read import operation_name
+from keras_port.tf1.graph.read import operations
+from keras_port.tf1.graph.read import protos
+from keras_port.tf1.graph.read import read_meta_file
 from keras_port.tf1.graph.read import read_values
-from keras_port.tf1.graph.read import saved_keys
-from keras_port.tf1.graph.read import told_of
 from keras_port.tf1.graph.read import variable_name
-from keras_port.tf1.graph.select import as_tuple
-from keras_port.tf1.graph.select import beside
-from keras_port.tf1.graph.select import closure
-from keras_port.tf1.graph.select import inferred
-from keras_port.tf1.graph.select import pruned
-from keras_port.tf1.graph.select import reached
-from keras_port.tf1.graph.select import refusals
+from keras_port.tf1.graph.select import find_custom_gradients
+from keras_port.tf1.graph.select import find_functions
+from keras_port.tf1.graph.select import find_needed
+from keras_port.tf1.graph.select import find_parts
+from keras_port.tf1.graph.select import find_refusals
+from keras_port.tf1.graph.select import find_updates_and_losses
+from keras_port.tf1.graph.select import infer_specs
+from keras_port.tf1.graph.select import prune_graph
+from keras_port.tf1.graph.select import raise_if_refused
+from keras_port.tf1.graph.select import shape_as_tuple
 
-KERAS_TYPES = frozenset(
+VARIABLE_TYPES = frozenset(
     [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
     + ["bfloat16", "float16", "float32", "float64", "bool", "complex64"]
 )
@@ -48,24 +54,29 @@ def convert(
     *,
     trainable: bool,
 ) -> tuple[Program, list[np.ndarray]]:
-    """Returns the program of a layer, and the values of its variables."""
-    source = read_source(path)
-    with told_of(source.path):
-        cuts = listed(inputs, source.scope, "inputs")
-        wanted = listed(outputs, source.scope, "outputs")
-        by_key = {
-            names.tensor(k, source.scope, "constants"): k for k in constants
+    """Returns the program of a layer, and the values of its variables.
+
+    The arguments are those of `GraphLayer`.
+    """
+    source = read_meta_file(path)
+    with name_file_in_errors(source.path):
+        cuts = find_tensors(inputs, source.scope, "inputs")
+        wanted = find_tensors(outputs, source.scope, "outputs")
+        values_by_key = {
+            find_tensor(name, source.scope, "constants"): value
+            for name, value in constants.items()
         }
-        if set(cuts) & by_key.keys():
+        if set(cuts) & values_by_key.keys():
             raise ValueError(
-                "`constants` must not hold tensors of `inputs`. Received: "
-                f"{sorted(set(cuts) & by_key.keys())}"
+                "`constants` must not name a tensor of `inputs`. Received: "
+                f"{sorted(set(cuts) & values_by_key.keys())} in both."
             )
-        given = {key: constants[name] for key, name in by_key.items()}
-        program = assembled(source, cuts, wanted, given, trainable=trainable)
+        program = make_program(
+            source, cuts, wanted, values_by_key, trainable=trainable
+        )
         values = read_values(
             program.variables,
-            saved_keys(source.meta, source.scope, source.collections),
+            find_saved_values(source.meta, source.scope, source.collections),
             open_checkpoint(checkpoint or source.path.with_suffix("")),
         )
         variables = tuple(
@@ -75,99 +86,136 @@ def convert(
         return dataclasses.replace(program, variables=variables), values
 
 
-def listed(
-    names_: Sequence[str] | str, scope: Scope, argument: str
+def find_tensors(
+    names: Sequence[str] | str, scope: Scope, argument: str
 ) -> list[str]:
-    """Returns the keys of tensors that a user has named."""
-    found = [names_] if isinstance(names_, str) else list(names_)
-    keys = [names.tensor(name, scope, argument) for name in found]
+    """Returns the keys of the tensors that a user has named."""
+    listed = [names] if isinstance(names, str) else list(names)
+    keys = [find_tensor(name, scope, argument) for name in listed]
     if not keys or len(set(keys)) < len(keys):
         raise ValueError(
             f"`{argument}` must name at least one tensor, and each once. "
-            f"Received: {found}"
+            f"Received: {argument}={listed}."
         )
     return keys
 
 
-def assembled(
-    source: Source,
+def make_program(
+    source: MetaFile,
     cuts: list[str],
     wanted: list[str],
     constants: dict[str, Any],
     *,
     trainable: bool,
 ) -> Program:
-    """Puts a program together, once all names are known to be there."""
+    """Returns the program of a layer.
+
+    Args:
+        source: The `.meta` file.
+        cuts: Keys of the inputs.
+        wanted: Keys of the outputs.
+        constants: Values of other tensors, by key.
+        trainable: Whether the variables are trained.
+    """
     scope, given = source.scope, [*cuts, *constants]
-    keep = closure(wanted, scope, given)
-    check(source, keep, trainable=trainable)
-    updates, losses = beside(source, keep, given)
-    more = closure([*updates, *losses], scope, given, keep)
-    check(source, more, trainable=trainable)
+    keep = find_needed(wanted, scope, given)
+    check_operations(source, keep, trainable=trainable)
+    updates, losses = find_updates_and_losses(source, keep, given)
+    more = find_needed([*updates, *losses], scope, given, keep)
+    check_operations(source, more, trainable=trainable)
     keep |= more
-    # With all that lies before the inputs, since it tells their shapes.
-    whole = keep | closure([*wanted, *given], scope, ())
-    kinds = inferred(subgraph(source, whole, ()), [*given, *wanted])
+    # The operations before the inputs tell the shapes of the inputs.
+    whole = keep | find_needed([*wanted, *given], scope, ())
+    specs = infer_specs(make_graph(source, whole, ()), [*given, *wanted])
     return Program(
-        subgraph(source, keep, given),
+        make_graph(source, keep, given),
         tuple(
-            GraphInput(k, kinds[k][0].name, as_tuple(kinds[k][1])) for k in cuts
+            GraphInput(
+                key, specs[key].dtype.name, shape_as_tuple(specs[key].shape)
+            )
+            for key in cuts
         ),
         tuple(wanted),
         tuple(
-            make_fixed_input(k, value, *kinds[k])
-            for k, value in constants.items()
+            make_constant(key, value, specs[key])
+            for key, value in constants.items()
         ),
         tuple(updates),
         tuple(losses),
-        tuple(variables_in(source, keep, trainable=trainable)),
+        tuple(find_variables(source, keep, trainable=trainable)),
     )
 
 
-def subgraph(
-    source: Source, keep: Mapping[str, None], cuts: Sequence[str]
-) -> Any:
+def make_graph(
+    source: MetaFile, names: Mapping[str, None], given: Sequence[str]
+) -> protos.GraphDef:
     """Returns a graph of some operations and the functions they call."""
-    nodes = (source.scope.nodes[name] for name in keep)
-    functions = reached(nodes, source.functions)
-    return pruned(source.meta.graph_def, keep, cuts, functions)
+    nodes = (source.scope.nodes[name] for name in names)
+    functions = find_functions(nodes, source.functions)
+    return prune_graph(source.meta.graph_def, names, given, functions)
 
 
-def check(source: Source, keep: Iterable[str], *, trainable: bool) -> None:
-    """Raises if an operation among those needed cannot be run."""
-    nodes = [source.scope.nodes[name] for name in keep]
-    functions = reached(nodes, source.functions)
-    scopes = [
-        (source.scope, nodes),
-        *((one, list(one.nodes.values())) for one in functions.values()),
-    ]
-    refusals.check(refusals.refusals(scopes, source.functions))
+def check_operations(
+    source: MetaFile, names: Iterable[str], *, trainable: bool
+) -> None:
+    """Raises an error if an operation cannot run, or cannot be trained."""
+    parts = find_parts(names, source.scope, source.functions)
+    raise_if_refused(find_refusals(parts, source.functions))
     if trainable:
-        refusals.check(refusals.custom_gradients(scopes))
+        raise_if_refused(find_custom_gradients(parts))
 
 
-def variables_in(
-    source: Source, keep: Iterable[str], *, trainable: bool
+def make_constant(key: str, value: Any, spec: tf.TensorSpec) -> FixedInput:
+    """Returns a constant, checked against the tensor that it replaces."""
+    name = f"constants[{operation_name(key)!r}]"
+    # As an array, a pair of values would pass unnoticed wherever the graph does
+    # not tell the shape.
+    if isinstance(value, tuple):
+        raise ValueError(
+            f"`{name}` must be a value, or a `Phase(training=..., "
+            f"inference=...)` of two values. Received: {name}={value!r}."
+        )
+    both = value if isinstance(value, Phase) else Phase(value, value)
+    lists = []
+    for one in (both.training, both.inference):
+        try:
+            array = np.asarray(one, spec.dtype.as_numpy_dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`{name}` must be of type {spec.dtype.name}. Received: "
+                f"{one!r}."
+            ) from error
+        if not spec.shape.is_compatible_with(array.shape):
+            raise ValueError(
+                f"`{name}` must be of shape {spec.shape}. Received: {one!r} "
+                f"of shape {array.shape}."
+            )
+        lists.append(array.tolist())
+    return FixedInput(key, spec.dtype.name, *lists)
+
+
+def find_variables(
+    source: MetaFile, names: Mapping[str, None], *, trainable: bool
 ) -> list[Variable]:
     """Returns the variables among some operations, in the graph's order."""
-    wanted = set(keep)
+    trained = source.collections.trainable if trainable else frozenset()
     found: dict[str, Variable] = {}
     for node in source.scope.nodes.values():
-        if node.name in wanted and node.op in VARIABLE_OPS:
-            trained = source.collections.trainable if trainable else ()
+        if node.name in names and node.op in operations.VARIABLES:
             found.setdefault(
-                variable_name(node), variable_record(node, node.name in trained)
+                variable_name(node), make_variable(node, node.name in trained)
             )
     return list(found.values())
 
 
-def variable_record(node: Node, is_trained: bool) -> Variable:
+def make_variable(node: Node, is_trained: bool) -> Variable:
     """Returns the record of a variable; its shape may hold -1."""
     dtype = tf.as_dtype(node.proto.attr["dtype"].type)
-    if dtype.base_dtype.name not in KERAS_TYPES:
+    if dtype.base_dtype.name not in VARIABLE_TYPES:
         raise ValueError(
             f"The variable {node.name!r} is of type {dtype.name}, which no "
-            "Keras variable can be."
+            f"Keras variable can have. Expected one of "
+            f"{sorted(VARIABLE_TYPES)}."
         )
     shape = node.proto.attr["shape"].shape
     sizes = [-1] if shape.unknown_rank else [dim.size for dim in shape.dim]

@@ -5,63 +5,60 @@ from collections.abc import Sequence
 import contextlib
 import os
 import pathlib
-from typing import TYPE_CHECKING
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_port.tf1.graph import safe_mode as safety
-from keras_port.tf1.graph.inputs import arranged
 from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import Variable
-from keras_port.tf1.graph.read import from_config
-from keras_port.tf1.graph.read import told_of
+from keras_port.tf1.graph.read import load_program
+from keras_port.tf1.graph.read import name_file_in_errors
 
-if TYPE_CHECKING:
-    from keras_port.tf1.graph.network import Results
+# `import keras_port` registers the layer with Keras, so that `load_model` finds
+# it. What builds and traces a graph is imported when a layer is made.
 
 
 @keras.saving.register_keras_serializable(package="keras_port")
 class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
-    """Turns a TensorFlow 1 graph of which only the files are left into a layer.
+    """Turns a TensorFlow 1 graph into a Keras layer, from its files alone.
 
-    It predicts what the session predicted. Its variables are Keras variables
-    under their TensorFlow 1 names, so it trains in `fit`, may be a part of a
-    new model, is saved in `.keras` with its graph inside, and is exported.
-    The page `docs/tf1_graphs.md` shows the way from the files to a model.
+    The layer predicts what the session predicted. Its variables are Keras
+    variables with their TensorFlow 1 names, so it trains in `fit`, can be part
+    of a new model, is saved in `.keras` files together with its graph, and can
+    be exported. `docs/tf1_graphs.md` shows the way from the files to a model.
 
-    In training, and only then, the graph's update operations run, as those of
-    batch normalisation, and what the graph assigns to variables is kept. The
-    graph's regularisation losses are among the layer's losses.
+    In training, and only then, the graph's update operations run, such as
+    those of batch normalization, and the variables keep what the graph assigns
+    to them. The graph's regularization losses are among the layer's losses.
 
     Args:
         path: The `.meta` file, its prefix, or its folder.
         inputs: Names of the tensors that the layer is called with, such as
             `"x_"` or `"x_:0"`, one or several. They need not be placeholders.
         outputs: Names of the tensors that it returns, one or several.
-        constants: Values of other tensors by name: a value, or a `tf1.Phase`
-            of one in training and one in inference, as in
+        constants: Values of other tensors, by name. A `Phase` holds one value
+            for training and one for inference, as in
             `{"keep_prob": Phase(training=0.5, inference=1.0)}`. Defaults to
-            `None`: none.
-        checkpoint: Prefix or folder of the values. Defaults to `None`: the
-            files beside the `.meta`.
-        trainable: Whether the variables that TensorFlow 1 trained are trained.
-            `False` is for good, and also in a file; to freeze them for a while
-            set the layer's `trainable` later. Defaults to `True`.
-        name: Name of the layer. Defaults to `None`: one that Keras makes.
-        **kwargs: As for every layer.
+            `None`: no constants.
+        checkpoint: Prefix or folder of the checkpoint with the values.
+            Defaults to `None`: the files next to the `.meta` file.
+        trainable: Whether to train the variables that TensorFlow 1 trained.
+            `False` is permanent, and saved with the layer; to freeze them for
+            some time set `layer.trainable` later. Defaults to `True`.
+        name: Name of the layer. Defaults to `None`: Keras chooses one.
+        **kwargs: Further arguments of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: One tensor, or a list of them in the order of `inputs`, or a
-            dictionary by the names. Numbers are cast to the type in the graph.
-        training: A bool, or a tensor of one.
+        inputs: One tensor, a list of tensors in the order of `inputs`, or a
+            dictionary by their names. They are cast to the types in the graph.
+        training: A bool, or a tensor that holds one.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a name is not in the graph, a placeholder is missing,
-            an operation cannot be run or must not be, or a file is broken.
+        ValueError: If a name is not in the graph, a placeholder has no value,
+            an operation cannot or must not run, or a file is broken.
 
     Example:
 
@@ -85,8 +82,6 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        # Imported where a layer is built: the class is registered when the
-        # package is imported, and few programs build one.
         from keras_port.tf1.graph.convert import convert
 
         program, values = convert(
@@ -98,30 +93,32 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             trainable=trainable,
         )
         super().__init__(trainable=trainable, name=name, **kwargs)
-        with told_of(pathlib.Path(path)):
-            self._start(program, values)
+        with name_file_in_errors(pathlib.Path(path)):
+            self._build_network(program, values)
 
-    def _start(
+    def _build_network(
         self, program: Program, values: Sequence[np.ndarray] | None
     ) -> None:
-        """Makes the variables; without values they are to be loaded."""
-        # Inside an object that neither Keras nor TensorFlow looks into:
-        # functions among a layer's attributes cannot be exported.
+        """Makes the variables, with zeros if their values are loaded later."""
         from keras_port.tf1.graph.network import Network
 
+        # Neither Keras nor TensorFlow looks into an object of this class, and
+        # a layer with functions among its attributes cannot be exported.
         self._network = Network(program)
         self._variables_of_graph = [
-            self._make(one, None if values is None else values[number])
+            self._make_variable(one, None if values is None else values[number])
             for number, one in enumerate(program.variables)
         ]
-        # Traced here, so that what cannot be is told before the training.
-        self._output_specs = self._network.output_specs(self._values())
-        # Compiled, loops have no gradient.
+        # Traces the graph now, so that errors come before the training.
+        self._output_specs = self._network.find_output_specs(self._get_values())
+        # XLA cannot compute the gradients of loops.
         self.supports_jit = False
         self.built = True
 
-    def _make(self, variable: Variable, value: Any) -> keras.Variable:
-        """Makes one variable, its path as its name in TensorFlow 1."""
+    def _make_variable(
+        self, variable: Variable, value: np.ndarray | None
+    ) -> keras.Variable:
+        """Makes one variable, whose path ends with its TensorFlow 1 name."""
         *scopes, name = variable.name.split("/")
         is_float = tf.as_dtype(variable.dtype).is_floating
         if value is None:
@@ -134,106 +131,68 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
                 value,
                 dtype=variable.dtype,
                 trainable=variable.trainable,
-                # The graph knows what types it computes with.
+                # The graph fixes the types that it computes with.
                 autocast=False,
-                # Of what each device has assigned under a strategy.
+                # Joins what every device of a strategy has assigned.
                 aggregation="mean" if is_float else "only_first_replica",
                 name=name,
             )
 
     def build(self, *_: Any) -> None:
-        """Does nothing: the graph has told all shapes."""
+        """Does nothing: the graph has all shapes."""
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Computes the outputs; in training it also runs the updates."""
-        tensors = arranged(inputs, self._network.program.inputs)
-        outputs, losses, changed = self._run(tensors, self._values(), training)
-        for loss in losses:
+        results = self._network(inputs, self._get_values(), training)
+        for loss in results.losses:
             self.add_loss(loss)
         for record, variable in zip(
             self._network.program.variables,
             self._variables_of_graph,
             strict=True,
         ):
-            if record.identity in changed:
-                variable.assign(changed[record.identity])
-        # Of early TensorArrays, a graph does not know the shape.
+            if record.identity in results.changed:
+                variable.assign(results.changed[record.identity])
+        # The operations of TensorArrays may lose the shape.
         outputs = [
             tf.ensure_shape(output, shape)
             for output, (shape, _) in zip(
-                outputs, self._output_specs, strict=True
+                results.outputs, self._output_specs, strict=True
             )
         ]
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _run(
-        self,
-        tensors: Sequence[tf.Tensor],
-        values: Sequence[tf.Tensor],
-        training: Any,
-    ) -> "Results":
-        """Runs the one function or the other, or what a tensor says."""
-        known = (
-            tf.get_static_value(training)
-            if tf.is_tensor(training)
-            else (bool(training))
-        )
-        if known is not None:
-            return self._network(tensors, values, training=bool(known))
-        by_name = {
-            record.identity: value
-            for record, value in zip(
-                self._network.program.variables, values, strict=True
-            )
-        }
-
-        def step() -> "Results":
-            outputs, losses, changed = self._network(
-                tensors, values, training=True
-            )
-            return outputs, losses, by_name | changed
-
-        def prediction() -> "Results":
-            outputs, losses, _ = self._network(tensors, values, training=False)
-            return outputs, losses, by_name
-
-        outputs, losses, values_by_name = tf.cond(
-            tf.cast(training, tf.bool), step, prediction
-        )
-        mutable = self._network.mutable
-        return outputs, losses, {n: values_by_name[n] for n in mutable}
-
     def to_model(self) -> keras.Model:
-        """Returns a model of nothing but this layer.
+        """Returns a model that consists of this layer only.
 
-        Its inputs have the names and shapes of the graph's.
+        Its inputs have the names and shapes that they have in the graph.
         """
         inputs = []
-        for fed in self._network.program.inputs:
-            if fed.shape is None:
+        for one in self._network.program.inputs:
+            if one.shape is None:
                 raise ValueError(
-                    f"The input {fed.key!r} of the graph has no known shape, "
-                    "so that only you can tell it: call the layer on a "
-                    "`keras.Input` of your own."
+                    f"The graph does not tell the shape of its input "
+                    f"{one.key!r}. Call the layer on a `keras.Input` with the "
+                    "shape of your data instead."
                 )
-            name = fed.key.removesuffix(":0").replace("/", "_")
+            name = one.key.removesuffix(":0").replace("/", "_")
             inputs.append(
                 keras.Input(
-                    batch_shape=fed.shape,
-                    dtype=fed.dtype,
+                    batch_shape=one.shape,
+                    dtype=one.dtype,
                     name=name.replace(":", "_"),
                 )
             )
-        one = inputs[0] if len(inputs) == 1 else inputs
-        return keras.Model(one, self(one))
+        given = inputs[0] if len(inputs) == 1 else inputs
+        return keras.Model(given, self(given))
 
     def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
-        """Returns the outputs' shapes and types, as the graph has them."""
+        """Returns the shapes and types of the outputs in the graph."""
         del inputs, training
         specs = [keras.KerasTensor(*spec) for spec in self._output_specs]
         return specs[0] if len(specs) == 1 else specs
 
-    def _values(self) -> list[tf.Tensor]:
+    def _get_values(self) -> list[tf.Tensor]:
         """Returns the values of the variables."""
         return [
             tf.convert_to_tensor(variable.value)
@@ -252,25 +211,49 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         custom_objects: Any = None,
         safe_mode: bool | None = None,
     ) -> "GraphLayer":
-        """Makes the layer again, its values still to be loaded.
+        """Makes a layer from its configuration, with zeros as values.
 
         Args:
             config: What `get_config` has returned.
             custom_objects: Not used. Defaults to `None`.
-            safe_mode: Whether to refuse. Defaults to `None`: as Keras is set.
+            safe_mode: Whether to reject the graph. Defaults to `None`: as Keras
+                is set.
 
         Raises:
             ValueError: In Keras' safe mode, since a graph is code.
         """
         del custom_objects
-        safety.check(safe_mode)
+        if is_safe_mode_on() if safe_mode is None else safe_mode:
+            raise ValueError(
+                "This model contains a `GraphLayer`, whose graph is code from "
+                "the file. If you trust the source of the file, load it with "
+                "`keras.saving.load_model(path, safe_mode=False)`, or call "
+                "`keras.config.enable_unsafe_deserialization()` first. "
+                "Operations that use files, sockets or Python are refused "
+                "even then."
+            )
         config = dict(config)
-        program = from_config(config.pop("program"))
+        program = load_program(config.pop("program"))
         layer: GraphLayer = cls.__new__(cls)
         keras.layers.Layer.__init__(layer, **config)
-        layer._start(program, None)
+        layer._build_network(program, None)
         if not config["trainable"]:
-            # Keras asks the variables, and tells them only when it changes.
+            # Keras reads `trainable` from the variables, and sets theirs only
+            # when that of the layer changes.
             for variable in layer._variables_of_graph:
                 variable.trainable = False
         return layer
+
+
+def is_safe_mode_on() -> bool:
+    """Returns whether Keras rejects files that hold code.
+
+    Keras has no public name for it. So this function tries to load a layer of
+    Keras that holds code, a lambda that does nothing.
+    """
+    config = keras.layers.Lambda(lambda x: x).get_config()
+    try:
+        keras.layers.Lambda.from_config(config)
+    except ValueError:
+        return True
+    return False

@@ -1,102 +1,158 @@
-"""Traces a program once for training and once for prediction."""
+"""Runs a program, traced once for training and once for inference."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
 from typing import Any
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from keras_port.tf1._files import first_line
-from keras_port.tf1.graph.probe import probed
 from keras_port.tf1.graph.read import GRAPH_ERRORS
 from keras_port.tf1.graph.read import FixedInput
+from keras_port.tf1.graph.read import GraphInput
 from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import function_scopes
 from keras_port.tf1.graph.read import graph_scope
-from keras_port.tf1.graph.read import operation
-from keras_port.tf1.graph.select import as_tuple
-from keras_port.tf1.graph.select import closure
-from keras_port.tf1.graph.select import reached
-from keras_port.tf1.graph.select import refusals
-from keras_port.tf1.graph.select import variable_writes
-from keras_port.tf1.graph.trace import Emitter
+from keras_port.tf1.graph.read import operation_name
+from keras_port.tf1.graph.read import tensor_key
+from keras_port.tf1.graph.select import AssignedVariables
+from keras_port.tf1.graph.select import find_needed
+from keras_port.tf1.graph.select import find_parts
+from keras_port.tf1.graph.select import find_refusals
+from keras_port.tf1.graph.select import find_writers
+from keras_port.tf1.graph.select import raise_if_refused
+from keras_port.tf1.graph.select import shape_as_tuple
+from keras_port.tf1.graph.trace import HANDLERS
 from keras_port.tf1.graph.trace import Environment
-from keras_port.tf1.graph.trace import Handler
 from keras_port.tf1.graph.trace import State
-from keras_port.tf1.graph.trace import arrays
+from keras_port.tf1.graph.trace import Tracer
 from keras_port.tf1.graph.trace import as_tensor
-from keras_port.tf1.graph.trace import calls
-from keras_port.tf1.graph.trace import conditions
-from keras_port.tf1.graph.trace import loops
-from keras_port.tf1.graph.trace import variables
 
-HANDLERS: dict[str, Handler] = {
-    **variables.HANDLERS,
-    **arrays.HANDLERS,
-    **calls.HANDLERS,
-    "condition": conditions.run_condition,
-    "loop": loops.run_loop,
-}
-# Outputs, losses, and the new values of variables, by name.
-Results = tuple[list[tf.Tensor], list[tf.Tensor], dict[str, tf.Tensor]]
+# What replaces an unknown size in the first trial and in the second.
+TRIAL_SIZES = (2, 3)
+Shape = tuple[int | None, ...]
+
+
+class Results(NamedTuple):
+    """What one run of a program returns.
+
+    Args:
+        outputs: The outputs.
+        losses: The losses.
+        changed: The new values of variables, by identity.
+    """
+
+    outputs: list[tf.Tensor]
+    losses: list[tf.Tensor]
+    changed: dict[str, tf.Tensor]
 
 
 class Network:
-    """A program as a function of its inputs and of its variables' values.
+    """Runs a program on inputs and on the values of its variables.
 
     Args:
-        program: What it computes.
+        program: The program.
 
     Raises:
-        ValueError: If the program holds what must not be run.
+        ValueError: If the program holds an operation that must not run.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.scope = graph_scope(program.graph)
-        self.functions = function_scopes(program.graph)
-        self.check()
-        self.writers = variable_writes.writers(self.functions)
+        self._scope = graph_scope(program.graph)
+        self._functions = function_scopes(program.graph)
+        self._check_operations()
+        self._writers = find_writers(self._functions)
         names = [one.identity for one in program.variables]
-        assigned = variable_writes.Assigned(self.functions, names)
-        assigned.search(self.scope)
-        self.mutable = tuple(n for n in names if n in assigned.found)
-        self.trainable = frozenset(
+        assigned = AssignedVariables(self._functions, names)
+        assigned.search(self._scope)
+        self._mutable = tuple(n for n in names if n in assigned.found)
+        self._trainable = frozenset(
             one.identity for one in program.variables if one.trainable
         )
 
-    def check(self) -> None:
-        """Raises if anything in the program must not be run."""
-        # A file can hold more than was written into it.
+    def _check_operations(self) -> None:
+        """Raises an error if an operation of the program must not run."""
+        # A model file may have been changed after it was saved.
         program = self.program
-        keys = [*program.outputs, *program.updates, *program.losses]
-        given = [one.key for one in program.inputs]
-        given += [one.key for one in program.constants]
-        nodes = [
-            self.scope.nodes[name] for name in closure(keys, self.scope, given)
-        ]
-        called = reached(nodes, self.functions)
-        scopes = [
-            (self.scope, nodes),
-            *((one, list(one.nodes.values())) for one in called.values()),
-        ]
-        refusals.check(refusals.refusals(scopes, self.functions))
+        names = find_needed(
+            [*program.outputs, *program.updates, *program.losses],
+            self._scope,
+            [
+                *(one.key for one in program.inputs),
+                *(one.key for one in program.constants),
+            ],
+        )
+        parts = find_parts(names, self._scope, self._functions)
+        raise_if_refused(find_refusals(parts, self._functions))
+
+    def __call__(
+        self, given: Any, values: Sequence[tf.Tensor], training: Any
+    ) -> Results:
+        """Runs the program.
+
+        Args:
+            given: The inputs: a tensor, a list of them, or a dictionary by
+                names.
+            values: The values of the variables.
+            training: A bool or `None`, or a tensor, which decides when the
+                program runs.
+        """
+        inputs = bind_inputs(given, self.program.inputs)
+        known = (
+            tf.get_static_value(training)
+            if tf.is_tensor(training)
+            else bool(training)
+        )
+        if known is not None:
+            return self._run(inputs, values, training=bool(known))
+        names = [one.identity for one in self.program.variables]
+        unchanged = dict(zip(names, values, strict=True))
+
+        def train() -> Results:
+            results = self._run(inputs, values, training=True)
+            return results._replace(changed=unchanged | results.changed)
+
+        def infer() -> Results:
+            results = self._run(inputs, values, training=False)
+            return results._replace(changed=unchanged)
+
+        results: Results = tf.cond(tf.cast(training, tf.bool), train, infer)
+        return results._replace(
+            changed={name: results.changed[name] for name in self._mutable}
+        )
+
+    def _run(
+        self,
+        inputs: Sequence[tf.Tensor],
+        values: Sequence[tf.Tensor],
+        *,
+        training: bool,
+    ) -> Results:
+        """Runs the function of a training step or that of inference."""
+        function = self._training if training else self._inference
+        results: Results = function(list(inputs), list(values))
+        return results
 
     @functools.cached_property
-    def training(self) -> Any:
-        """Returns the function of a training step."""
-        return self.function(training=True)
+    def _training(self) -> tf.types.experimental.PolymorphicFunction:
+        """The function of a training step."""
+        return self._make_function(training=True)
 
     @functools.cached_property
-    def inference(self) -> Any:
-        """Returns the function of a prediction."""
-        return self.function(training=False)
+    def _inference(self) -> tf.types.experimental.PolymorphicFunction:
+        """The function of inference."""
+        return self._make_function(training=False)
 
-    def function(self, *, training: bool) -> Any:
+    def _make_function(
+        self, *, training: bool
+    ) -> tf.types.experimental.PolymorphicFunction:
         """Returns a function that is traced when it is first called."""
 
         def run(inputs: list[tf.Tensor], values: list[tf.Tensor]) -> Results:
-            return self.trace(inputs, values, training=training)
+            return self._trace(inputs, values, training=training)
 
         program = self.program
         return tf.function(
@@ -108,110 +164,152 @@ class Network:
             autograph=False,
         )
 
-    def __call__(
+    def _trace(
         self,
         inputs: Sequence[tf.Tensor],
         values: Sequence[tf.Tensor],
         *,
         training: bool,
     ) -> Results:
-        """Returns outputs, losses and new values."""
-        function = self.training if training else self.inference
-        results: Results = function(list(inputs), list(values))
-        return results
-
-    def trace(
-        self,
-        inputs: Sequence[tf.Tensor],
-        values: Sequence[tf.Tensor],
-        *,
-        training: bool,
-    ) -> Results:
-        """Adds the operations of one call to the graph that is open."""
+        """Adds the operations of one run to the graph that is open."""
         program = self.program
         names = [one.identity for one in program.variables]
         state = State(
-            dict(zip(names, values, strict=True)), self.mutable, self.trainable
+            dict(zip(names, values, strict=True)),
+            self._mutable,
+            self._trainable,
         )
-        emitter = Emitter(
-            self.functions,
+        tracer = Tracer(
+            self._functions,
             program.graph.versions,
             state,
             HANDLERS,
-            self.writers,
+            self._writers,
         )
         env: Environment = {}
-        for fed, tensor in zip(program.inputs, inputs, strict=True):
-            env[fed.key] = tensor
-            env[f"^{operation(fed.key)}"] = None
-        for feed in program.constants:
-            env[feed.key] = fed_value(feed, training=training)
-            env[f"^{operation(feed.key)}"] = None
+        for one, tensor in zip(program.inputs, inputs, strict=True):
+            env[one.key] = tensor
+        for constant in program.constants:
+            env[constant.key] = make_tensor(constant, training=training)
+        env.update({f"^{operation_name(key)}": None for key in list(env)})
+        wanted = [*program.outputs, *program.losses]
         results = [
-            as_tensor(value, state)
-            for value in emitter.emit(
-                self.scope, [*program.outputs, *program.losses], env
+            as_tensor(value, state, key)
+            for key, value in zip(
+                wanted, tracer.trace(self._scope, wanted, env), strict=True
             )
         ]
         count = len(program.outputs)
-        if not training:
-            return results[:count], results[count:], {}
-        emitter.emit(self.scope, program.updates, env)
-        changed = {
-            name: state.values[name]
-            for name, value in zip(names, values, strict=True)
-            if state.values[name] is not value
-        }
-        return results[:count], results[count:], changed
+        changed = {}
+        if training:
+            tracer.trace(self._scope, program.updates, env)
+            changed = {
+                name: state.values[name]
+                for name, value in zip(names, values, strict=True)
+                if state.values[name] is not value
+            }
+        return Results(results[:count], results[count:], changed)
 
-    def output_specs(
+    def find_output_specs(
         self, values: Sequence[tf.Tensor]
-    ) -> list[tuple[tuple[int | None, ...], str]]:
+    ) -> list[tuple[Shape, str]]:
         """Returns the shapes and types of the outputs.
 
         Args:
-            values: Values of the variables, to try what comes out where the
-                graph does not tell.
+            values: The values of the variables, to try the program with if the
+                graph does not tell the shapes.
         """
-        function = self.inference.get_concrete_function()
+        function = self._inference.get_concrete_function()
         specs: list[tf.TensorSpec] = function.structured_outputs[0]
         types = [spec.dtype.name for spec in specs]
-        shapes = [as_tuple(spec.shape) for spec in specs]
+        shapes = [shape_as_tuple(spec.shape) for spec in specs]
         known = [shape for shape in shapes if shape is not None]
         if len(known) < len(shapes):
-            known = self.tried(values)
+            known = self._try_shapes(values)
         return list(zip(known, types, strict=True))
 
-    def tried(
-        self, values: Sequence[tf.Tensor]
-    ) -> list[tuple[int | None, ...]]:
-        """Returns the shapes that come out for inputs of zeros."""
-        inputs = self.program.inputs
+    def _try_shapes(self, values: Sequence[tf.Tensor]) -> list[Shape]:
+        """Returns the shapes of the outputs for inputs of zeros.
+
+        A size that differs between two trials is `None`.
+        """
         try:
-            if any(one.shape is None for one in inputs):
-                raise ValueError("an input does not tell how many axes it has")
-            return probed(
-                lambda zeros: self(zeros, values, training=False)[0], inputs
-            )
+            trials = []
+            # Runs now, even while a graph is being built.
+            with tf.init_scope():
+                for size in TRIAL_SIZES:
+                    zeros = make_zeros(self.program.inputs, size)
+                    outputs = self._run(zeros, values, training=False).outputs
+                    trials.append([tuple(one.shape) for one in outputs])
+            return [
+                tuple(a if a == b else None for a, b in zip(*pair, strict=True))
+                for pair in zip(*trials, strict=True)
+            ]
         except GRAPH_ERRORS as error:
             raise ValueError(
-                f"The graph does not tell how many axes "
-                f"{self.program.outputs} have, which a functional model must "
-                f"know, and it was not found by trying: {first_line(error)}. "
-                "Call the layer in the `call` of a `keras.Model` of your own, "
-                "and reshape its outputs there."
+                "A functional model needs the number of axes of the outputs "
+                f"{list(self.program.outputs)}. The graph does not tell it, "
+                f"and to try it failed: {first_line(error)}. Call the layer in "
+                "the `call` of a `keras.Model` of your own, and reshape its "
+                "outputs there."
             ) from error
 
 
-def fed_value(feed: FixedInput, *, training: bool) -> tf.Tensor:
-    """Returns the value of a feed.
+def make_tensor(constant: FixedInput, *, training: bool) -> tf.Tensor:
+    """Returns the value of a constant.
 
-    In training it is a constant, which decides conditions at once. Otherwise
-    it is what a session is fed: something that TensorFlow does not compute
-    with beforehand. It then fuses the same operations as in the session, and
-    the outputs are the same to the bit.
+    In training it is a constant, which decides conditions when they are
+    traced. In inference it is what a session is fed with, which TensorFlow
+    does not compute with beforehand. So TensorFlow fuses the same operations
+    as in the session, and the outputs are bit-equal.
     """
     if training:
-        return tf.constant(feed.training, feed.dtype)
-    value = tf.constant(feed.inference, feed.dtype)
+        return tf.constant(constant.training, constant.dtype)
+    value = tf.constant(constant.inference, constant.dtype)
     return tf.compat.v1.placeholder_with_default(value, value.shape)
+
+
+def make_zeros(inputs: Sequence[GraphInput], size: int) -> list[tf.Tensor]:
+    """Returns zeros for inputs, of one size where a size is unknown."""
+    if any(one.shape is None for one in inputs):
+        raise ValueError("the number of axes of an input is unknown")
+    return [
+        tf.zeros([n or size for n in one.shape or ()], one.dtype)
+        for one in inputs
+    ]
+
+
+def bind_inputs(given: Any, inputs: Sequence[GraphInput]) -> list[tf.Tensor]:
+    """Returns one tensor for every input of the graph, in its type.
+
+    Args:
+        given: A tensor, a list or tuple of them, or a dictionary by names.
+        inputs: The inputs of the graph.
+    """
+    keys = [one.key for one in inputs]
+    if isinstance(given, Mapping):
+        by_key = {tensor_key(str(name)): one for name, one in given.items()}
+        if by_key.keys() != set(keys):
+            raise ValueError(
+                f"`inputs` must hold {keys}. Received: {sorted(by_key)}."
+            )
+        tensors = [by_key[key] for key in keys]
+    else:
+        tensors = list(given) if isinstance(given, (list, tuple)) else [given]
+    if len(tensors) != len(inputs):
+        raise ValueError(
+            f"`inputs` must hold {len(inputs)} tensors, for {keys}. Received: "
+            f"{len(tensors)}."
+        )
+    return [cast_input(*pair) for pair in zip(tensors, inputs, strict=True)]
+
+
+def cast_input(tensor: Any, wanted: GraphInput) -> tf.Tensor:
+    """Returns a tensor in the type of an input, its shape checked."""
+    tensor = tf.cast(tf.convert_to_tensor(tensor), wanted.dtype)
+    if not tensor.shape.is_compatible_with(tf.TensorShape(wanted.shape)):
+        raise ValueError(
+            f"The input {operation_name(wanted.key)!r} of the graph has the "
+            f"shape {wanted.shape}. Received: {tuple(tensor.shape)}."
+        )
+    return tensor

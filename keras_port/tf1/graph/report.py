@@ -1,4 +1,4 @@
-"""What a TensorFlow 1 graph holds, for someone who has lost its code."""
+"""Reports what a TensorFlow 1 graph contains, without its code."""
 
 import dataclasses
 import os
@@ -6,28 +6,35 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_port.tf1._files import VARIABLE_OPS
-from keras_port.tf1.graph.read import PLACEHOLDERS
+from keras_port.tf1.graph.read import MetaFile
 from keras_port.tf1.graph.read import Node
-from keras_port.tf1.graph.read import Scope
-from keras_port.tf1.graph.read import Source
-from keras_port.tf1.graph.read import read_source
-from keras_port.tf1.graph.read import told_of
+from keras_port.tf1.graph.read import name_file_in_errors
+from keras_port.tf1.graph.read import operations
+from keras_port.tf1.graph.read import read_meta_file
 from keras_port.tf1.graph.select import Refusal
-from keras_port.tf1.graph.select import as_tuple
-from keras_port.tf1.graph.select import closure
-from keras_port.tf1.graph.select import inferred
-from keras_port.tf1.graph.select import is_service
-from keras_port.tf1.graph.select import likely_outputs
-from keras_port.tf1.graph.select import pruned
-from keras_port.tf1.graph.select import reached
-from keras_port.tf1.graph.select import refusals
+from keras_port.tf1.graph.select import find_functions
+from keras_port.tf1.graph.select import find_needed
+from keras_port.tf1.graph.select import find_parts
+from keras_port.tf1.graph.select import find_refusals
+from keras_port.tf1.graph.select import guess_outputs
+from keras_port.tf1.graph.select import infer_specs
+from keras_port.tf1.graph.select import is_internal
+from keras_port.tf1.graph.select import prune_graph
+from keras_port.tf1.graph.select import shape_as_tuple
 
-FED = (*PLACEHOLDERS, "PlaceholderWithDefault")
+PLACEHOLDERS = (*operations.PLACEHOLDERS, "PlaceholderWithDefault")
 
 
 class Entry(NamedTuple):
-    """A tensor or variable: its name, its shape and its type."""
+    """A tensor or variable of a graph.
+
+    Args:
+        name: Its name.
+        shape: Its shape, `None` if not even the number of axes is known.
+        dtype: Name of its type.
+        trainable: Whether TensorFlow 1 trained it, `None` if it is not a
+            variable.
+    """
 
     name: str
     shape: tuple[int | None, ...] | None
@@ -42,17 +49,19 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class GraphReport:
-    """Tells what a `.meta` file holds, and what of it a layer may be made of.
+    """Tells what a `.meta` file contains, and what `GraphLayer` can make of it.
 
     Args:
         path: The file.
-        placeholders: What is fed: records with `name`, `shape` and `dtype`.
-        outputs: What is likely to be a prediction, in the graph's order:
-            records of the same kind. It is a guess, by what is computed from
-            variables and not needed for anything but the training.
-        variables: Records of the same kind, with `trainable` besides.
-        refused: Operations that `GraphLayer` does not run, as records with
-            `name`, `op` and `reason`, if the outputs above need them.
+        placeholders: The placeholders, as records with `name`, `shape` and
+            `dtype`.
+        outputs: The likely predictions, as records of the same kind in the
+            graph's order. They are a guess: tensors that are computed from
+            variables, and that nothing but the training needs.
+        variables: The variables, as records of the same kind that also have
+            `trainable`.
+        refused: The operations that `outputs` need and `GraphLayer` does not
+            run, as records with `name`, `op`, `reason` and `fix`.
         operations: Number of operations.
 
     Example:
@@ -91,11 +100,11 @@ class GraphReport:
         return "\n".join(lines)
 
 
-def list_graph(meta_path: str | os.PathLike[str]) -> GraphReport:
-    """Lists what a TensorFlow 1 graph holds, without running any of it.
+def list_graph(path: str | os.PathLike[str]) -> GraphReport:
+    """Lists what a TensorFlow 1 graph contains, without running any of it.
 
     Args:
-        meta_path: The `.meta` file, its prefix, or its folder.
+        path: The `.meta` file, its prefix, or its folder.
 
     Returns:
         A `GraphReport`, which prints as text.
@@ -107,71 +116,63 @@ def list_graph(meta_path: str | os.PathLike[str]) -> GraphReport:
     Example:
 
     >>> _ = save_checkpoint(model, "old/model.ckpt")
-    >>> listing = list_graph("old/model.ckpt.meta")
-    >>> [entry.name for entry in listing.placeholders]
+    >>> report = list_graph("old/model.ckpt.meta")
+    >>> [entry.name for entry in report.placeholders]
     ['images']
     """
-    source = read_source(meta_path)
+    source = read_meta_file(path)
     scope = source.scope
-    fed = [
+    placeholders = [
         f"{node.name}:0"
         for node in scope.nodes.values()
-        if node.op in FED and not is_service(node)
+        if node.op in PLACEHOLDERS and not is_internal(node)
     ]
-    variables = [n for n in scope.nodes.values() if n.op in VARIABLE_OPS]
-    with told_of(source.path):
-        outputs = likely_outputs(source.meta, scope)
-        kinds = known_kinds(source, [*fed, *outputs])
+    variables = [
+        node for node in scope.nodes.values() if node.op in operations.VARIABLES
+    ]
+    with name_file_in_errors(source.path):
+        outputs = guess_outputs(source.meta, scope)
+        entries = make_entries(source, [*placeholders, *outputs])
         return GraphReport(
             str(source.path),
-            tuple(entry(key, kinds) for key in fed),
-            tuple(entry(key, kinds) for key in outputs),
-            tuple(variable_entry(node, source) for node in variables),
-            tuple(refused_for(source, outputs, fed)),
+            tuple(entries[key] for key in placeholders),
+            tuple(entries[key] for key in outputs),
+            tuple(make_variable_entry(node, source) for node in variables),
+            tuple(list_refusals(source, outputs, placeholders)),
             len(scope.nodes),
         )
 
 
-Kinds = dict[str, tuple[str, tuple[int | None, ...] | None]]
-
-
-def known_kinds(source: Source, keys: list[str]) -> Kinds:
-    """Returns type and shape of some tensors."""
-    keep = closure(keys, source.scope, ())
-    functions = reached(
-        (source.scope.nodes[name] for name in keep), source.functions
+def make_entries(source: MetaFile, keys: list[str]) -> dict[str, Entry]:
+    """Returns the records of some tensors, by their keys."""
+    names = find_needed(keys, source.scope, ())
+    functions = find_functions(
+        (source.scope.nodes[name] for name in names), source.functions
     )
-    graph = pruned(source.meta.graph_def, keep, (), functions)
+    graph = prune_graph(source.meta.graph_def, names, (), functions)
     return {
-        key: (dtype.name, as_tuple(shape))
-        for key, (dtype, shape) in inferred(graph, keys).items()
+        key: Entry(
+            key.removesuffix(":0"), shape_as_tuple(spec.shape), spec.dtype.name
+        )
+        for key, spec in infer_specs(graph, keys).items()
     }
 
 
-def entry(key: str, kinds: Kinds) -> Entry:
-    """Returns the record of a tensor, its name as short as it may be."""
-    dtype, shape = kinds[key]
-    return Entry(key.removesuffix(":0"), shape, dtype)
-
-
-def variable_entry(node: Node, source: Source) -> Entry:
+def make_variable_entry(node: Node, source: MetaFile) -> Entry:
     """Returns the record of a variable."""
     attributes = node.proto.attr
     return Entry(
         node.name,
-        as_tuple(tf.TensorShape(attributes["shape"].shape)),
+        shape_as_tuple(tf.TensorShape(attributes["shape"].shape)),
         tf.as_dtype(attributes["dtype"].type).base_dtype.name,
         node.name in source.collections.trainable,
     )
 
 
-def refused_for(
-    source: Source, outputs: list[str], fed: list[str]
+def list_refusals(
+    source: MetaFile, outputs: list[str], placeholders: list[str]
 ) -> list[Refusal]:
-    """Returns what is refused of what some outputs need."""
-    keep = closure(outputs, source.scope, fed)
-    nodes = [source.scope.nodes[name] for name in keep]
-    functions = reached(nodes, source.functions)
-    scopes: list[tuple[Scope, list[Node]]] = [(source.scope, nodes)]
-    scopes += [(one, list(one.nodes.values())) for one in functions.values()]
-    return refusals.refusals(scopes, source.functions)
+    """Returns the refused operations that the outputs need."""
+    names = find_needed(outputs, source.scope, placeholders)
+    parts = find_parts(names, source.scope, source.functions)
+    return find_refusals(parts, source.functions)

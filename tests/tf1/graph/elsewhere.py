@@ -1,4 +1,4 @@
-"""Loads models that hold a graph in a process that knows only the package."""
+"""Loads models with graphs in a process that imports only the package."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,7 +74,7 @@ def differences(number, steps, ending):
 np.savez(
     f"{folder}/differences.npz",
     weights=differences(0, 3, ""),
-    # Of its own share each device takes the mean, and theirs are averaged.
+    # Every device takes the mean of its own shard; these are averaged.
     moving_mean=differences(3, 1, "stem/BatchNorm/moving_mean"),
 )
 """

@@ -39,7 +39,7 @@ class Built:
         inputs: The tensors that are fed with data.
         output: What it predicts.
         arrays: One batch of data for the inputs.
-        feeds: Values of other placeholders: in training and otherwise.
+        feeds: Values of other placeholders, in training and in inference.
     """
 
     inputs: list[Any]

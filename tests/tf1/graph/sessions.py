@@ -1,4 +1,4 @@
-"""Runs programs in a session of TensorFlow 1, and saves what they leave."""
+"""Runs programs in a TensorFlow 1 session, and saves their files."""
 
 import dataclasses
 from pathlib import Path
@@ -20,24 +20,24 @@ STEPS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Old:
-    """The files of a program, and what its session has computed.
+    """The files of a program, and what its session computed.
 
     Args:
-        prefix: Of the checkpoint; the `.meta` lies beside it.
+        prefix: Prefix of the checkpoint; the `.meta` file is next to it.
         inputs: Names of the inputs.
         output: Name of the output.
-        feeds: As `GraphLayer` takes them.
+        constants: As `GraphLayer` takes them.
         arrays: Data for the inputs.
-        labels: Data to train to, by the mean of squares.
-        predicted: The output at the saved values, and after `STEPS` steps.
-        gradients: Of the loss in training, by variable.
-        values: Of all variables, at the start and after `STEPS` steps.
+        labels: Targets of the training, with the mean squared error.
+        predicted: The output with the saved values, and after `STEPS` steps.
+        gradients: Gradients of the loss in training, by variable.
+        values: Values of all variables, at the start and after `STEPS` steps.
     """
 
     prefix: Path
     inputs: list[str]
     output: str
-    feeds: dict[str, Any]
+    constants: dict[str, Any]
     arrays: list[np.ndarray]
     labels: np.ndarray
     predicted: tuple[np.ndarray, np.ndarray]
@@ -65,9 +65,9 @@ def run(program: Program, mode: Mode, folder: Path) -> Old:
             session.run(initial)
             prefix = folder / "model.ckpt"
             saver.save(session, str(prefix))
-            otherwise, training = feeds_of(built)
-            first = session.run(built.output, otherwise)
-            before = values_of(session, everything)
+            inference, training = make_feeds(built)
+            first = session.run(built.output, inference)
+            before = read_variables(session, everything)
             labels = (
                 np.random.default_rng(9).random(first.shape).astype("float32")
             )
@@ -79,16 +79,13 @@ def run(program: Program, mode: Mode, folder: Path) -> Old:
             saver.restore(session, str(prefix))
             for _ in range(STEPS):
                 session.run(trainer, {**training, y: labels})
-            last = session.run(built.output, otherwise)
-            after = values_of(session, everything)
+            last = session.run(built.output, inference)
+            after = read_variables(session, everything)
     return Old(
         prefix,
         [one.op.name for one in built.inputs],
         built.output.op.name,
-        {
-            one.op.name: Phase(training=values[0], inference=values[1])
-            for one, values in built.feeds.items()
-        },
+        {one.op.name: Phase(*both) for one, both in built.feeds.items()},
         built.arrays,
         labels,
         (first, last),
@@ -97,13 +94,13 @@ def run(program: Program, mode: Mode, folder: Path) -> Old:
     )
 
 
-def values_of(session: Any, variables: list[Any]) -> dict[str, np.ndarray]:
+def read_variables(session: Any, variables: list[Any]) -> dict[str, np.ndarray]:
     return {one.op.name: session.run(one) for one in variables}
 
 
-def feeds_of(built: Built) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """Returns what to feed for predictions and in training, without labels."""
+def make_feeds(built: Built) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """Returns the feeds of inference and of training, without labels."""
     inputs = dict(zip(built.inputs, built.arrays, strict=True))
-    otherwise = {one: values[1] for one, values in built.feeds.items()}
+    inference = {one: values[1] for one, values in built.feeds.items()}
     training = {one: values[0] for one, values in built.feeds.items()}
-    return {**inputs, **otherwise}, {**inputs, **training}
+    return {**inputs, **inference}, {**inputs, **training}

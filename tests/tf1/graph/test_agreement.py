@@ -1,4 +1,4 @@
-"""Each kind of program is in Keras what it was in its session."""
+"""Every kind of program computes in Keras what it computed in its session."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.tf1.graph.sessions import Old
 from tests.tf1.graph.sessions import run
 
 EARLY, LATE = Mode("ref", "v1"), Mode("resource", "v2")
-# In which the second control flow is another program than the first.
+# Programs that the second control flow builds in another way.
 FLOWING = (
     programs.while_loop,
     programs.condition,
@@ -31,7 +31,7 @@ FLOWING = (
 
 
 def cases() -> list[Any]:
-    """Returns each program in each mode; all but the most telling are slow."""
+    """Returns every program in every mode; most of them are slow."""
     found = []
     for program in programs.ALL:
         for mode in programs.MODES:
@@ -59,70 +59,72 @@ def test_a_program_predicts_and_trains_as_in_its_session(
 ) -> None:
     old = run(program, mode, tmp_path)
     layer = GraphLayer(
-        old.prefix, inputs=old.inputs, outputs=old.output, constants=old.feeds
+        old.prefix,
+        inputs=old.inputs,
+        outputs=old.output,
+        constants=old.constants,
     )
-    # To the bit: the same operations on the same numbers.
-    np.testing.assert_array_equal(layer(inputs_of(old)), old.predicted[0])
+    # Bit-equal: the same operations on the same numbers.
+    np.testing.assert_array_equal(layer(get_inputs(old)), old.predicted[0])
     check_gradients(layer, old)
-    for name, value in named(layer).items():
+    for name, value in variables_by_name(layer).items():
         value.assign(old.values[0][name])
-    model = functional(layer, old)
+    model = make_functional(layer, old)
     model.compile(keras.optimizers.SGD(RATE), loss="mse")
     model.fit(
-        inputs_of(old),
+        get_inputs(old),
         old.labels,
         batch_size=len(old.labels),
         epochs=STEPS,
         shuffle=False,
         verbose=0,
     )
-    for name, value in named(layer).items():
-        # Of the largest value; sums are added in another order here and there.
+    for name, value in variables_by_name(layer).items():
+        # Relative to the largest value: sums are added in another order.
         assert_agree(value.numpy(), old.values[1][name], rtol=1e-5, atol=1e-5)
     moved = [
         np.abs(old.values[0][name] - old.values[1][name]).max()
-        for name in named(layer)
+        for name in variables_by_name(layer)
     ]
     assert max(moved) > 1e-3, "the session has not trained"
-    # What is saved of it elsewhere is a test of its own.
     assert_agree(
-        model.predict(inputs_of(old), verbose=0), old.predicted[1], rtol=1e-5
+        model.predict(get_inputs(old), verbose=0), old.predicted[1], rtol=1e-5
     )
 
 
 def check_gradients(layer: GraphLayer, old: Old) -> None:
-    """Raises unless each gradient is that of `tf.gradients`."""
+    """Checks every gradient against that of `tf.gradients`."""
     variables = [v.value for v in layer.trainable_variables]
     with tf.GradientTape() as tape:
-        error = layer(inputs_of(old), training=True) - old.labels
+        error = layer(get_inputs(old), training=True) - old.labels
         loss = tf.reduce_mean(tf.square(error)) + sum(layer.losses)
     gradients = tape.gradient(loss, variables)
-    names = [name_of(v) for v in layer.trainable_variables]
+    names = [get_name(v) for v in layer.trainable_variables]
     assert set(names) == set(old.gradients)
     for name, gradient in zip(names, gradients, strict=True):
-        # It also refuses NaN, on either side.
+        # NaN on either side fails too.
         assert_agree(
             tf.convert_to_tensor(gradient), old.gradients[name], rtol=1e-5
         )
 
 
-def named(layer: GraphLayer) -> dict[str, Any]:
+def variables_by_name(layer: GraphLayer) -> dict[str, Any]:
     """Returns the layer's variables by their names in TensorFlow 1."""
-    return {name_of(variable): variable for variable in layer.weights}
+    return {get_name(variable): variable for variable in layer.weights}
 
 
-def name_of(variable: Any) -> str:
+def get_name(variable: Any) -> str:
     """Returns a variable's path without the name of the layer."""
     return str(variable.path.partition("/")[2])
 
 
-def inputs_of(old: Old) -> Any:
-    """Returns the data as the layer takes them."""
+def get_inputs(old: Old) -> Any:
+    """Returns the data in the form that the layer takes."""
     return old.arrays if len(old.arrays) > 1 else old.arrays[0]
 
 
-def functional(layer: GraphLayer, old: Old) -> keras.Model:
-    """Returns a model of nothing but the layer."""
+def make_functional(layer: GraphLayer, old: Old) -> keras.Model:
+    """Returns a model that consists of the layer only."""
     inputs = [
         keras.Input(array.shape[1:], dtype=str(array.dtype))
         for array in old.arrays

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port.tf1 import GraphLayer
+from keras_port.tf1 import Phase
 from keras_port.tf1 import list_graph
 from tests.tf1.graph import programs
 from tests.tf1.graph.programs import Mode
@@ -25,7 +26,7 @@ PROGRAMS = [
     (
         programs.batch_norm_by_hand,
         Mode("ref", "v1"),
-        {"is_training": (True, False)},
+        {"is_training": Phase(training=True, inference=False)},
     ),
     (programs.partitioned, Mode("resource", "v1"), {}),
 ]
@@ -110,11 +111,11 @@ def test_a_mutated_meta_loads_or_is_a_clear_error(
         change = mutate_graph if number % 2 else mutate
         path = meta.with_name("mutated.meta")
         path.write_bytes(change(whole, generator))
-        loaded += loads_or_says_why(path, meta, PROGRAMS[which][2])
+        loaded += loads_or_explains(path, meta, PROGRAMS[which][2])
     assert loaded < FUZZ_FILES
 
 
-def loads_or_says_why(path: Path, meta: Path, feeds: Any) -> bool:
+def loads_or_explains(path: Path, meta: Path, constants: Any) -> bool:
     """Tells whether a file loads; fails unless an error names it."""
     message = ""
     try:
@@ -123,7 +124,7 @@ def loads_or_says_why(path: Path, meta: Path, feeds: Any) -> bool:
             path,
             inputs="x",
             outputs="out",
-            constants=feeds,
+            constants=constants,
             checkpoint=meta.with_suffix(""),
         )
     except ValueError as error:
@@ -206,7 +207,9 @@ def test_a_configuration_is_not_unpacked_beyond_what_it_says(
     layer = GraphLayer(folders[0], inputs="x", outputs="out")
     config = layer.get_config()
     config["program"]["graph_bytes"] -= 1
-    with pytest.raises(ValueError, match="holds no whole graph"):
+    with pytest.raises(
+        ValueError, match="configuration of this `GraphLayer` is broken"
+    ):
         GraphLayer.from_config(config, safe_mode=False)
     config = layer.get_config()
     config["program"]["variables"][0]["shape"] = [1 << 40, 6]

@@ -1,4 +1,4 @@
-"""The command lists graphs and makes models of them."""
+"""The commands list graphs and make models of them."""
 
 from pathlib import Path
 
@@ -67,8 +67,8 @@ def test_graph_to_keras_writes_a_model_that_predicts_the_same(
         (["graph-to-keras", "old", "--inputs", "x", "--outputs", "y"], "x_"),
         (
             ["graph-to-keras", "old", "--inputs", "x_", "--outputs", "y"],
-            "'keep_prob' of type Placeholder is fed in each step. Give it in "
-            "`inputs` or `constants`. Here `constants` is `--feed`.",
+            "'keep_prob' of type Placeholder needs a value in every step. Give "
+            "it in `inputs` or `constants`. Here `constants` is `--feed`.",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The layer does in Keras what a layer of Keras does."""
+"""The layer behaves like any Keras layer."""
 
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def test_stateless_call_uses_and_returns_the_values_given(
     np.testing.assert_allclose(outputs, other(X, training=True), rtol=1e-6)
     for one, variable in zip(new, other.non_trainable_variables, strict=True):
         np.testing.assert_allclose(one, variable, rtol=1e-6)
-    # The layer's own are as they were.
+    # Its own values are unchanged.
     for one, variable in zip(before, layer.weights, strict=True):
         np.testing.assert_array_equal(one, variable)
     prediction, unchanged = layer.stateless_call(given, moving, X)
@@ -183,7 +183,7 @@ def test_any_tensor_may_be_an_input_and_several_outputs(
     a, b = layer(programs.data(4, 6))
     np.testing.assert_allclose(tf.nn.softmax(a), b, rtol=1e-6)
     symbolic = layer(keras.Input((6,)))
-    # A queue does not say what is in it, so it was tried.
+    # A queue does not tell the shape, so it was tried.
     assert [one.shape for one in symbolic] == [(None, 2), (None, 2)]
 
 
@@ -201,7 +201,7 @@ def test_keys_that_differ_from_names_are_found_in_the_saver(
             session.run(average)
             expected = session.run(w) + 1
             session.run(v1.assign(averages.average(w), expected))
-            # As one does to predict with averages: key of the average, for w.
+            # To predict with averages: the value of the average, for w.
             v1.train.Saver({"renamed": averages.average(w)}).save(
                 session, str(tmp_path / "m"), write_meta_graph=False
             )
@@ -235,7 +235,7 @@ def test_a_frozen_layer_stays_frozen_in_a_file(
     loaded = keras.saving.load_model(tmp_path / "m.keras", safe_mode=False)
     assert len(loaded.trainable_variables) == 2
     loaded.get_layer("old").trainable = True
-    # And moving values stay what they were.
+    # The moving averages stay as they are.
     assert len(loaded.trainable_variables) == 4
 
 

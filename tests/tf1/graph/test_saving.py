@@ -1,4 +1,4 @@
-"""A layer is saved with its graph, and is the same in another process."""
+"""A layer is saved with its graph, and predicts the same elsewhere."""
 
 from pathlib import Path
 import shutil
@@ -14,7 +14,7 @@ from tests.tf1.graph import programs
 from tests.tf1.graph.elsewhere import load_elsewhere
 from tests.tf1.graph.programs import Mode
 from tests.tf1.graph.sessions import run
-from tests.tf1.graph.test_agreement import functional
+from tests.tf1.graph.test_agreement import make_functional
 
 SAVED = [
     (programs.cnn, "ref", "v1"),
@@ -37,9 +37,12 @@ def test_files_without_a_meta_predict_the_same_bits_elsewhere(
         folder.mkdir()
         old = run(program, Mode(variables, flow), folder)
         layer = GraphLayer(
-            folder, inputs=old.inputs, outputs=old.output, constants=old.feeds
+            folder,
+            inputs=old.inputs,
+            outputs=old.output,
+            constants=old.constants,
         )
-        functional(layer, old).save(tmp_path / f"{number}.keras")
+        make_functional(layer, old).save(tmp_path / f"{number}.keras")
         expected.append(old.predicted[0])
         arrays.append(old.arrays)
         shutil.rmtree(folder)
@@ -58,7 +61,7 @@ def model(tmp_path: Path) -> keras.Model:
     """Returns a model of a graph with a loop and a condition."""
     old = run(programs.nested_loops, Mode("ref", "v1"), tmp_path)
     layer = GraphLayer(tmp_path, inputs="x", outputs="out", name="old")
-    return functional(layer, old)
+    return make_functional(layer, old)
 
 
 X = programs.data(8, 6)

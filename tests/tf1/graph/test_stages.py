@@ -1,18 +1,42 @@
-"""The stages of a graph need only those below them."""
+"""The stages of a graph need only those before them."""
 
 import os
 from pathlib import Path
 import subprocess
 import sys
 
-from keras_port.tf1.graph.read import WRITER_OPS
+import pytest
+
+from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.trace import variables
+from tests.gates import checkout
 
-ROOT = Path(__file__).parents[3]
+GRAPH = checkout.ROOT / "keras_port" / "tf1" / "graph"
+STAGES = ["read", "select", "control_flow", "trace"]
 
 
-def test_every_operation_that_changes_a_variable_has_a_handler() -> None:
-    assert set(WRITER_OPS) == set(variables.WRITERS)
+def imports(path: Path) -> set[str]:
+    """Returns the parts of `keras_port.tf1.graph` that a file imports."""
+    prefix = "keras_port.tf1.graph."
+    return {
+        module.removeprefix(prefix).split(".")[0]
+        for _, module in checkout.imported(checkout.parse(path))
+        if module.startswith(prefix)
+    }
+
+
+@pytest.mark.parametrize("number", range(4), ids=STAGES)
+def test_a_stage_imports_only_from_those_before_it(number: int) -> None:
+    for path in (GRAPH / STAGES[number]).glob("*.py"):
+        assert imports(path) <= set(STAGES[: number + 1]), path
+
+
+def test_the_report_needs_neither_control_flow_nor_the_tracer() -> None:
+    assert imports(GRAPH / "report.py") == {"read", "select"}
+
+
+def test_every_operation_that_assigns_has_a_handler() -> None:
+    assert set(operations.WRITERS) == set(variables.WRITERS)
 
 
 def test_importing_the_package_does_not_import_the_tracer() -> None:
@@ -22,7 +46,7 @@ def test_importing_the_package_does_not_import_the_tracer() -> None:
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(checkout.ROOT)},
         capture_output=True,
         text=True,
         check=True,

@@ -1,15 +1,20 @@
-"""Recovers conditions and loops from TensorFlow 1's control flow."""
+"""Finds conditions and loops, and the order in which a graph is traced.
+
+It only looks at operations. `trace` builds them.
+"""
 
 from keras_port.tf1.graph.control_flow.array_flows import (
-    flow_copies as flow_copies,
+    find_flow_copies as find_flow_copies,
 )
-from keras_port.tf1.graph.control_flow.recovery import (
+from keras_port.tf1.graph.control_flow.schedule import Unit as Unit
+from keras_port.tf1.graph.control_flow.schedule import find_units as find_units
+from keras_port.tf1.graph.control_flow.schedule import (
+    order_units as order_units,
+)
+from keras_port.tf1.graph.control_flow.structure import (
     ControlFlow as ControlFlow,
 )
-from keras_port.tf1.graph.control_flow.schedule import in_order as in_order
-from keras_port.tf1.graph.control_flow.slices import Unit as Unit
-from keras_port.tf1.graph.control_flow.slices import needed as needed
-from keras_port.tf1.graph.control_flow.structures import (
+from keras_port.tf1.graph.control_flow.structure import (
     LoopVariable as LoopVariable,
 )
 

@@ -1,4 +1,8 @@
-"""Finds the flows of TensorArrays: numbers that stand for what they hold."""
+"""Finds the flows of TensorArrays.
+
+A flow is a number that TensorFlow 1 passes from one operation on an array to
+the next. Here it is the list of the elements itself.
+"""
 
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
@@ -19,10 +23,10 @@ FLOW_COPIES = (
 )
 
 
-def flow_copies(scope: Scope) -> frozenset[str]:
+def find_flow_copies(scope: Scope) -> frozenset[str]:
     """Returns the names of the operations that copy a flow.
 
-    They are made for numbers, and here a flow is a list.
+    TensorFlow's import would make them for numbers, but a flow is a list.
     """
     copies: set[str] = set()
     stack = [
@@ -41,6 +45,6 @@ def flow_copies(scope: Scope) -> frozenset[str]:
         for node in readers.get(stack.pop(), ()):
             if node.name not in copies:
                 copies.add(node.name)
-                # A `Switch` has two outputs, and the flow leaves by either.
+                # A `Switch` has two outputs, and either can pass the flow on.
                 stack += [f"{node.name}:0", f"{node.name}:1"]
     return frozenset(copies)

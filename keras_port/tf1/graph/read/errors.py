@@ -1,4 +1,4 @@
-"""Makes one clear error of whatever TensorFlow raises on a broken graph."""
+"""Turns TensorFlow's errors about a broken graph into one clear error."""
 
 from collections.abc import Iterator
 import contextlib
@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_port.tf1._files import first_line
 
+# What TensorFlow raises when it reads or traces a broken graph.
 GRAPH_ERRORS = (
     AssertionError,
     AttributeError,
@@ -22,8 +23,8 @@ GRAPH_ERRORS = (
 
 
 @contextlib.contextmanager
-def told_of(path: pathlib.Path) -> Iterator[None]:
-    """Makes errors within the block a `ValueError` that names a file."""
+def name_file_in_errors(path: pathlib.Path) -> Iterator[None]:
+    """Re-raises errors in the block as a `ValueError` that names the file."""
     try:
         yield
     except ValueError as error:

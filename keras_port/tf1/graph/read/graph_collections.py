@@ -1,13 +1,13 @@
-"""What a graph's collections say: variables, updates, losses."""
+"""Reads a graph's collections: its variables, updates and losses."""
 
 import dataclasses
-from typing import Any
 
 import tensorflow as tf
 
 from keras_port.tf1.graph.read.nodes import tensor_key
+from keras_port.tf1.graph.read.protos import MetaGraphDef
+from keras_port.tf1.graph.read.protos import VariableDef
 
-MetaGraphDef = Any
 VARIABLE_COLLECTIONS = (
     "trainable_variables",
     "variables",
@@ -19,40 +19,41 @@ VARIABLE_COLLECTIONS = (
 
 @dataclasses.dataclass(frozen=True)
 class Collections:
-    """The collections that matter here.
+    """The collections that a layer needs.
 
     Args:
         trainable: Names of the variables that TensorFlow 1 would train.
-        known: Record of each variable, by the name of its operation.
-        updates: Names of operations or tensors to run with a step.
-        losses: Keys of the regularisation losses.
+        variables: Record of every variable, by the name of its operation.
+        updates: Names of the operations or tensors to run in every training
+            step.
+        losses: Keys of the regularization losses.
     """
 
     trainable: frozenset[str]
-    known: dict[str, Any]
+    variables: dict[str, VariableDef]
     updates: tuple[str, ...]
     losses: tuple[str, ...]
 
 
 def read_collections(meta: MetaGraphDef) -> Collections:
-    """Returns the collections of a graph; those it has not are empty."""
-    known: dict[str, Any] = {}
+    """Returns the collections of a graph; a missing one is empty."""
+    variables: dict[str, VariableDef] = {}
     trainable = set()
-    for name in VARIABLE_COLLECTIONS:
-        for record in variable_records(meta, name):
-            operation = record.variable_name.rpartition(":")[0]
-            known.setdefault(operation, record)
-            if name == "trainable_variables":
-                trainable.add(operation)
+    for collection in VARIABLE_COLLECTIONS:
+        for record in read_variable_records(meta, collection):
+            name = record.variable_name.rpartition(":")[0]
+            variables.setdefault(name, record)
+            if collection == "trainable_variables":
+                trainable.add(name)
     return Collections(
         frozenset(trainable),
-        known,
-        tuple(names_in(meta, "update_ops")),
-        tuple(map(tensor_key, names_in(meta, "regularization_losses"))),
+        variables,
+        tuple(read_names(meta, "update_ops")),
+        tuple(map(tensor_key, read_names(meta, "regularization_losses"))),
     )
 
 
-def names_in(meta: MetaGraphDef, collection: str) -> list[str]:
+def read_names(meta: MetaGraphDef, collection: str) -> list[str]:
     """Returns the names of the operations or tensors in a collection."""
     if collection not in meta.collection_def:
         return []
@@ -60,7 +61,9 @@ def names_in(meta: MetaGraphDef, collection: str) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def variable_records(meta: MetaGraphDef, collection: str) -> list[Any]:
+def read_variable_records(
+    meta: MetaGraphDef, collection: str
+) -> list[VariableDef]:
     """Returns TensorFlow's records of the variables in a collection."""
     if collection not in meta.collection_def:
         return []
@@ -69,7 +72,7 @@ def variable_records(meta: MetaGraphDef, collection: str) -> list[Any]:
     from google.protobuf import message_factory  # type: ignore[import-untyped]
 
     pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
-    # TensorFlow's public names hold no class for this record.
+    # TensorFlow has no public class for this record.
     kind = message_factory.GetMessageClass(
         pool.FindMessageTypeByName("tensorflow.VariableDef")
     )
@@ -80,7 +83,7 @@ def variable_records(meta: MetaGraphDef, collection: str) -> list[Any]:
         # protobuf's DecodeError has no types and no nearer public base.
         except Exception as error:
             raise ValueError(
-                f"The graph is broken: its collection {collection!r} holds "
-                "something that is no variable."
+                f"The graph is broken: its collection {collection!r} must "
+                "hold variables only, and one entry cannot be read."
             ) from error
     return records

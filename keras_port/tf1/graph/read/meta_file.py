@@ -1,28 +1,73 @@
-"""Reads a `.meta` file, its sizes checked before memory is taken."""
+"""Reads a `.meta` file, and checks its sizes before it allocates memory."""
 
+import dataclasses
 import math
 import os
 import pathlib
-from typing import Any
 
 import tensorflow as tf
 
 from keras_port.tf1._files import locate_checkpoint
+from keras_port.tf1.graph.read.errors import name_file_in_errors
+from keras_port.tf1.graph.read.graph_collections import Collections
+from keras_port.tf1.graph.read.graph_collections import read_collections
+from keras_port.tf1.graph.read.nodes import Scope
+from keras_port.tf1.graph.read.nodes import function_scopes
+from keras_port.tf1.graph.read.nodes import graph_scope
+from keras_port.tf1.graph.read.protos import GraphDef
+from keras_port.tf1.graph.read.protos import MetaGraphDef
+from keras_port.tf1.graph.read.protos import TensorProto
 
-# Protocol buffers of 2 GiB cannot be read by TensorFlow itself.
+PathLike = str | os.PathLike[str]
+# TensorFlow itself cannot read protocol buffers of 2 GiB.
 MAX_BYTES = 2**31 - 1
-# Of the constants of one graph together, as they are in memory.
+# For all constants of a graph together, as they are in memory.
 MAX_CONSTANT_BYTES = 2**30
-MetaGraphDef = Any
-GraphDef = Any
 
 
-def meta_path(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Returns the `.meta` file that a path means.
+@dataclasses.dataclass(frozen=True)
+class MetaFile:
+    """The content of a `.meta` file.
+
+    Args:
+        path: The file.
+        meta: Its content, as TensorFlow describes it.
+        scope: The operations of the graph.
+        functions: The functions of the graph, by name.
+        collections: The collections of the graph.
+    """
+
+    path: pathlib.Path
+    meta: MetaGraphDef
+    scope: Scope
+    functions: dict[str, Scope]
+    collections: Collections
+
+
+def read_meta_file(path: PathLike) -> MetaFile:
+    """Reads a `.meta` file.
 
     Args:
         path: The file itself, its prefix, or the folder of the checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is broken.
     """
+    found = find_meta_file(path)
+    meta = parse_meta_file(found)
+    with name_file_in_errors(found):
+        return MetaFile(
+            found,
+            meta,
+            graph_scope(meta.graph_def),
+            function_scopes(meta.graph_def),
+            read_collections(meta),
+        )
+
+
+def find_meta_file(path: PathLike) -> pathlib.Path:
+    """Returns the `.meta` file that a file, a prefix or a folder stands for."""
     given = pathlib.Path(path)
     if given.suffix == ".meta" and given.exists():
         return given
@@ -32,30 +77,31 @@ def meta_path(path: str | os.PathLike[str]) -> pathlib.Path:
         metas = sorted(given.glob("*.meta"))
         if len(metas) == 1:
             return metas[0]
-    beside = given if given.is_dir() else given.parent
-    shown = ", ".join(one.name for one in sorted(beside.glob("*.meta")))
+    folder = given if given.is_dir() else given.parent
+    shown = ", ".join(one.name for one in sorted(folder.glob("*.meta")))
     if given.is_dir() and shown:
         prefix = locate_checkpoint(given)
         if prefix.with_name(f"{prefix.name}.meta").is_file():
             return prefix.with_name(f"{prefix.name}.meta")
     raise FileNotFoundError(
         f"There is no `.meta` file at {given}. Give the file, as in "
-        f"`folder/model.ckpt.meta`. Found in {beside}: {shown or 'none'}."
+        f"`folder/model.ckpt.meta`. Found in {folder}: {shown or 'none'}."
     )
 
 
-def read_meta(path: pathlib.Path) -> MetaGraphDef:
-    """Returns the content of a `.meta` file.
+def parse_meta_file(path: pathlib.Path) -> MetaGraphDef:
+    """Returns the content of a `.meta` file, its sizes checked.
 
     Raises:
-        ValueError: If it is no such file, is cut, or claims too much.
+        ValueError: If the file is not a `.meta` file, is truncated, or claims
+            too much memory.
     """
     if not path.is_file():
         raise ValueError(f"{path}: not a regular file.")
     size = path.stat().st_size
     if not 0 < size <= MAX_BYTES:
         raise ValueError(
-            f"{path}: a `.meta` holds 1 to {MAX_BYTES:,} bytes. "
+            f"{path}: a `.meta` file must have 1 to {MAX_BYTES:,} bytes. "
             f"Received: {size:,} bytes."
         )
     content = path.read_bytes()
@@ -64,40 +110,44 @@ def read_meta(path: pathlib.Path) -> MetaGraphDef:
     # protobuf's DecodeError has no types and no nearer public base.
     except Exception as error:
         raise ValueError(
-            f"{path} is cut, or is no `.meta` file of TensorFlow 1: {error}. "
-            "Copy it again."
+            f"{path} is cut, or is not a `.meta` file of TensorFlow 1: "
+            f"{error}. Copy it again."
         ) from error
     if not meta.graph_def.node:
         raise ValueError(
             f"{path} holds no graph. Give the `.meta` file that "
-            "`tf.train.Saver.save` writes beside a checkpoint."
+            "`tf.train.Saver.save` writes next to a checkpoint."
         )
     check_constants(meta.graph_def, str(path))
     return meta
 
 
 def check_constants(graph: GraphDef, where: str) -> None:
-    """Raises if constants would take more memory than there is reason for.
+    """Raises an error if the constants would take too much memory.
 
-    A constant of a few bytes may say that its one value fills any shape.
+    A constant of a few bytes may claim that its one value fills a huge shape.
+
+    Args:
+        graph: The graph.
+        where: What holds the graph, to begin the message with.
     """
     total = 0
     for nodes in [graph.node, *(f.node_def for f in graph.library.function)]:
         for node in nodes:
-            # Not only those called Const: any attribute may be a tensor.
+            # Any attribute may hold a tensor, not only that of a `Const`.
             for attribute in node.attr.values():
                 for tensor in [attribute.tensor, *attribute.list.tensor]:
-                    total += claimed_bytes(tensor, node.name, where)
+                    total += count_bytes(tensor, node.name, where)
                 if total > MAX_CONSTANT_BYTES:
                     raise ValueError(
                         f"{where}: the constants up to {node.name!r} take "
                         f"{total:,} bytes; at most {MAX_CONSTANT_BYTES:,} are "
-                        "allowed. The file is damaged, or made to do harm."
+                        "allowed. The file is damaged or malicious."
                     )
 
 
-def claimed_bytes(tensor: Any, name: str, where: str) -> int:
-    """Returns how many bytes a tensor will take by its own words."""
+def count_bytes(tensor: TensorProto, name: str, where: str) -> int:
+    """Returns how many bytes of memory a constant claims."""
     if not tensor.dtype:
         return 0
     sizes = [dim.size for dim in tensor.tensor_shape.dim]
@@ -105,9 +155,12 @@ def claimed_bytes(tensor: Any, name: str, where: str) -> int:
         item = tf.as_dtype(tensor.dtype).base_dtype.size or 8
     except TypeError as error:
         raise ValueError(
-            f"{where}: the constant {name!r} has no known type."
+            f"{where}: the type of the constant {name!r} is unknown. "
+            f"Received: dtype={tensor.dtype}."
         ) from error
     if any(size < 0 for size in sizes) or tensor.tensor_shape.unknown_rank:
-        raise ValueError(f"{where}: the constant {name!r} has no shape.")
+        raise ValueError(
+            f"{where}: the shape of the constant {name!r} is not complete."
+        )
     claimed: int = item * math.prod(sizes) + tensor.ByteSize()
     return claimed

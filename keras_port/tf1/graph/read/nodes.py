@@ -1,40 +1,22 @@
-"""A graph or a function of its library, as nodes with plain keys.
+"""The operations of a graph or of one of its functions, with plain keys.
 
-A key is `"name:0"`, a tensor, or `"^name"`, that an operation has run.
+A key is `"name:0"` for a tensor, or `"^name"` for "this operation has run".
 """
 
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
+import difflib
 
-from keras_port.tf1.graph.read import operation_registry
+from keras_port.tf1.graph.read.operations import describe_operations
+from keras_port.tf1.graph.read.operations import output_offsets
+from keras_port.tf1.graph.read.protos import FunctionDef
+from keras_port.tf1.graph.read.protos import GraphDef
+from keras_port.tf1.graph.read.protos import NodeDef
+from keras_port.tf1.graph.read.protos import OpDef
 
-# The operations that change a variable, those of early reference variables and
-# those of resource variables; trace/variables.py has a handler for every one.
-WRITER_OPS = (
-    *("Assign", "AssignAdd", "AssignSub"),
-    *("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"),
-    *(
-        f"{kind}Scatter{name}"
-        for kind in ("", "Resource")
-        for name in ("Update", "Add", "Sub", "Min", "Max", "Mul", "Div")
-    ),
-    *(
-        f"{kind}ScatterNd{name}"
-        for kind in ("", "Resource")
-        for name in ("Update", "Add", "Sub", "Min", "Max")
-    ),
-    *("StridedSliceAssign", "ResourceStridedSliceAssign"),
-)
-SWITCHES = ("Switch", "RefSwitch")
-ENTERS = ("Enter", "RefEnter")
-# Operations that only say which branch or loop another one is in.
-STRUCTURE = (*SWITCHES, *ENTERS, "Merge", "NextIteration", "LoopCond")
-
-NodeDef = Any
-GraphDef = Any
-FunctionDef = Any
+# Names that `suggest_names` shows.
+MAX_SUGGESTIONS = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,10 +24,10 @@ class Node:
     """An operation, with its inputs as keys.
 
     Args:
-        name: Its name.
-        op: Its type, such as `"MatMul"`.
-        inputs: Keys of the tensors it takes.
-        controls: Names of the operations that it waits for.
+        name: Name of the operation.
+        op: Type of the operation, such as `"MatMul"`.
+        inputs: Keys of its input tensors.
+        controls: Names of the operations that must run before it.
         proto: TensorFlow's own record, for the attributes.
     """
 
@@ -58,14 +40,14 @@ class Node:
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """The operations of the graph or of one function, by name.
+    """The operations of the graph, or of one function, by name.
 
     Args:
         name: Name of the function, `""` for the graph.
         nodes: The operations.
-        arguments: Keys of a function's arguments.
-        results: Keys of a function's results.
-        controls: Operations that a function runs beside its results.
+        arguments: Keys of the function's arguments.
+        results: Keys of the function's results.
+        controls: Operations that the function runs for their effect.
     """
 
     name: str
@@ -75,8 +57,8 @@ class Scope:
     controls: tuple[str, ...] = ()
 
     def node(self, key: str) -> Node:
-        """Returns the operation that a key is of."""
-        name = operation(key)
+        """Returns the operation that a key belongs to."""
+        name = operation_name(key)
         found = self.nodes.get(name)
         if found is None:
             raise ValueError(
@@ -86,23 +68,54 @@ class Scope:
         return found
 
     def where(self) -> str:
-        """Returns the end of a message."""
+        """Returns where its operations are, to end a sentence with."""
         return f" in the function {self.name!r}" if self.name else ""
 
 
-def operation(key: str) -> str:
+def operation_name(key: str) -> str:
     """Returns the name of the operation in a key."""
     return key[1:] if key.startswith("^") else key.rpartition(":")[0]
 
 
+def tensor_key(name: str) -> str:
+    """Returns `"x:0"` for `"x"`, `"x:0"` or `"x:00"`."""
+    before, colon, number = name.rpartition(":")
+    if not colon:
+        return f"{name}:0"
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise ValueError(
+            f"The graph is broken: {name!r} is not the name of a tensor."
+        )
+    return f"{before}:{int(number)}"
+
+
+def variable_name(node: Node) -> str:
+    """Returns the name under which a variable's value is kept.
+
+    Two operations with the same shared name are one variable.
+    """
+    shared: str = node.proto.attr["shared_name"].s.decode("utf-8", "replace")
+    return shared or node.name
+
+
+def called_functions(node: Node) -> list[str]:
+    """Returns the names of the functions that an operation may call."""
+    names = [node.op]
+    for attribute in node.proto.attr.values():
+        if attribute.HasField("func"):
+            names.append(attribute.func.name)
+        names += [one.name for one in attribute.list.func]
+    return names
+
+
 def graph_scope(graph: GraphDef) -> Scope:
-    """Returns the nodes of a graph."""
+    """Returns the operations of a graph."""
     nodes: dict[str, Node] = {}
     for proto in graph.node:
         if not proto.name or proto.name in nodes:
             raise ValueError(
-                "The graph is broken: it has two operations, or one without "
-                f"a name, at {proto.name!r}."
+                "The graph is broken: the name of every operation must be "
+                f"unique and not empty. Received: {proto.name!r}."
             )
         nodes[proto.name] = Node(
             proto.name, proto.op, *split_inputs(proto.input), proto
@@ -113,7 +126,7 @@ def graph_scope(graph: GraphDef) -> Scope:
 def split_inputs(
     names: Iterable[str],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Returns the keys of the tensors, and the names that are waited for."""
+    """Returns the keys of the input tensors and the names of the controls."""
     tensors, controls = [], []
     for name in names:
         if name.startswith("^"):
@@ -123,20 +136,8 @@ def split_inputs(
     return tuple(tensors), tuple(controls)
 
 
-def tensor_key(name: str) -> str:
-    """Returns `"x:0"` for `"x"`, `"x:0"` or `"x:00"`."""
-    before, colon, number = name.rpartition(":")
-    if not colon:
-        return f"{name}:0"
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise ValueError(
-            f"The graph is broken: {name!r} is no name of a tensor."
-        )
-    return f"{before}:{int(number)}"
-
-
 def function_scopes(graph: GraphDef) -> dict[str, Scope]:
-    """Returns the functions of a graph's library, by name."""
+    """Returns the operations of every function in a graph, by its name."""
     functions = {one.signature.name: one for one in graph.library.function}
     types = {
         node.op
@@ -144,17 +145,21 @@ def function_scopes(graph: GraphDef) -> dict[str, Scope]:
         for node in function.node_def
         if node.op not in functions
     }
-    described = operation_registry.describe(types) if types else {}
-    described |= {name: one.signature for name, one in functions.items()}
+    descriptions = describe_operations(types) if types else {}
+    descriptions |= {name: one.signature for name, one in functions.items()}
     return {
-        name: function_scope(one, described) for name, one in functions.items()
+        name: function_scope(one, descriptions)
+        for name, one in functions.items()
     }
 
 
 def function_scope(
-    function: FunctionDef, described: Mapping[str, Any]
+    function: FunctionDef, descriptions: Mapping[str, OpDef]
 ) -> Scope:
-    """Returns the nodes of a function, whose inputs are named otherwise."""
+    """Returns the operations of a function, which names its inputs its own way.
+
+    In a function an input is `"name:output:0"`, by the name of the output.
+    """
     name = function.signature.name
     protos = {proto.name: proto for proto in function.node_def}
 
@@ -163,14 +168,13 @@ def function_scope(
         if not rest:
             return f"{source}:0"
         proto = protos.get(source)
-        if proto is None or proto.op not in described or len(rest) != 2:
-            raise ValueError(
-                f"The graph is broken: the function {name!r} has no {text!r}."
-            )
-        offsets = operation_registry.output_offsets(proto, described[proto.op])
+        offsets: dict[str, int] = {}
+        if proto is not None and proto.op in descriptions and len(rest) == 2:
+            offsets = output_offsets(proto, descriptions[proto.op])
         if rest[0] not in offsets or not rest[1].isdigit():
             raise ValueError(
-                f"The graph is broken: the function {name!r} has no {text!r}."
+                f"The graph is broken: the tensor {text!r} is missing in the "
+                f"function {name!r}."
             )
         return f"{source}:{offsets[rest[0]] + int(rest[1])}"
 
@@ -193,20 +197,53 @@ def function_scope(
     )
 
 
-def list_called_functions(node: Node) -> list[str]:
-    """Returns the names of the functions that an operation calls."""
-    names = [node.op]
-    for attribute in node.proto.attr.values():
-        if attribute.HasField("func"):
-            names.append(attribute.func.name)
-        names += [one.name for one in attribute.list.func]
-    return names
+def find_tensor(name: str, scope: Scope, argument: str) -> str:
+    """Returns the key of a tensor that a user has named.
 
+    Args:
+        name: `"x_"` or `"x_:0"`.
+        scope: The graph.
+        argument: Name of the argument, for the message.
 
-def variable_name(node: Node) -> str:
-    """Returns by which name a variable's value is kept.
-
-    Two operations with one shared name are one variable.
+    Raises:
+        ValueError: If the graph has no operation of that name.
     """
-    shared: str = node.proto.attr["shared_name"].s.decode("utf-8", "replace")
-    return shared or node.name
+    is_name = isinstance(name, str) and name and not name.startswith("^")
+    before, colon, number = name.rpartition(":") if is_name else ("", "", "")
+    if not is_name or (colon and not (number.isascii() and number.isdigit())):
+        raise ValueError(
+            f"`{argument}` must hold names of tensors, such as 'x_' or "
+            f"'x_:0'. Received: {name!r}."
+        )
+    operation = before if colon else name
+    if operation not in scope.nodes:
+        raise ValueError(
+            f"`{argument}`: the graph has no operation {operation!r}. "
+            f"{suggest_names(operation, scope.nodes)}"
+        )
+    return f"{operation}:{int(number) if colon else 0}"
+
+
+def suggest_names(name: str, names: Iterable[str]) -> str:
+    """Returns a sentence with the names that are nearest to a wrong one."""
+    # Compares the last part of a name too, without its scopes.
+    by_case: dict[str, str] = {}
+    for one in names:
+        by_case.setdefault(one.casefold(), one)
+    folded = name.casefold()
+    inside = [
+        one
+        for low, one in by_case.items()
+        if folded in low.split("/") or low.rpartition("/")[2] == folded
+    ]
+    close = [
+        by_case[low]
+        for low in difflib.get_close_matches(
+            folded, by_case, MAX_SUGGESTIONS, 0.5
+        )
+    ]
+    found = list(dict.fromkeys([*inside[:MAX_SUGGESTIONS], *close]))
+    if not found:
+        return "`list_graph` shows all names."
+    shown = ", ".join(found[:MAX_SUGGESTIONS])
+    return f"Nearest: {shown}. `list_graph` shows more."

@@ -1,4 +1,4 @@
-"""What a layer is made of: a graph and what in it is what."""
+"""A program: what a layer computes, and how it is stored in a model file."""
 
 import base64
 import dataclasses
@@ -10,20 +10,21 @@ import tensorflow as tf
 
 from keras_port.tf1.graph.read.meta_file import MAX_BYTES
 from keras_port.tf1.graph.read.meta_file import check_constants
+from keras_port.tf1.graph.read.protos import GraphDef
 
-# Larger models have been, but were not saved in one file.
+# Larger models exist, but they were not saved in one file.
 MAX_VARIABLE_BYTES = 2**35
-GraphDef = Any
 
 
 @dataclasses.dataclass(frozen=True)
 class GraphInput:
-    """A tensor that is an input of the layer.
+    """A tensor that the layer is called with.
 
     Args:
-        key: Its key.
+        key: Key of the tensor.
         dtype: Name of its type.
-        shape: Its shape, `None` for unknown sizes, or for all of it.
+        shape: Its shape, with `None` for unknown sizes, or `None` if not even
+            the number of axes is known.
     """
 
     key: str
@@ -33,12 +34,38 @@ class GraphInput:
 
 @dataclasses.dataclass(frozen=True)
 class FixedInput:
-    """A tensor with one value in training and one in inference."""
+    """A tensor that has one value in training and one in inference.
+
+    Args:
+        key: Key of the tensor.
+        dtype: Name of its type.
+        training: Its value in training, as numbers in lists.
+        inference: Its value in inference.
+    """
 
     key: str
     dtype: str
     training: Any
     inference: Any
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns what is stored of it. Files depend on these keys."""
+        return {
+            "key": self.key,
+            "dtype": self.dtype,
+            "in_training": self.training,
+            "otherwise": self.inference,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "FixedInput":
+        """Returns what `to_config` has stored."""
+        return cls(
+            config["key"],
+            config["dtype"],
+            config["in_training"],
+            config["otherwise"],
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +73,12 @@ class Variable:
     """A variable of the graph.
 
     Args:
-        name: Its name.
+        name: Name of its operation.
         dtype: Name of its type.
         shape: Its shape.
         trainable: Whether TensorFlow 1 would train it.
-        identity: By which name the graph's operations mean it.
+        identity: The name under which its value is kept. Operations with the
+            same identity are one variable.
     """
 
     name: str
@@ -62,13 +90,13 @@ class Variable:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A graph without anything that is not needed, and what it is for.
+    """The part of a graph that a layer runs, and what it runs it for.
 
     Args:
-        graph: TensorFlow's record of the operations and functions.
+        graph: The operations and functions.
         inputs: What the layer is called with, in this order.
-        outputs: Keys of what it returns.
-        constants: The tensors that have a fixed value.
+        outputs: Keys of the tensors that it returns.
+        constants: The tensors with fixed values.
         updates: Keys of what also runs in a training step.
         losses: Keys of the losses that the layer adds.
         variables: The variables.
@@ -83,60 +111,47 @@ class Program:
     variables: tuple[Variable, ...]
 
     def to_config(self) -> dict[str, Any]:
-        """Returns all of it as what JSON can hold."""
+        """Returns the program as values that JSON can hold."""
         content = self.graph.SerializeToString(deterministic=True)
         return {
             "graph": base64.b64encode(zlib.compress(content, 9)).decode(),
             "graph_bytes": len(content),
             "inputs": [dataclasses.asdict(one) for one in self.inputs],
             "outputs": list(self.outputs),
-            "feeds": [
-                {
-                    "key": one.key,
-                    "dtype": one.dtype,
-                    "in_training": one.training,
-                    "otherwise": one.inference,
-                }
-                for one in self.constants
-            ],
+            # The name that the stored format has.
+            "feeds": [one.to_config() for one in self.constants],
             "updates": list(self.updates),
             "losses": list(self.losses),
             "variables": [dataclasses.asdict(one) for one in self.variables],
         }
 
 
-def from_config(config: dict[str, Any]) -> Program:
-    """Returns the program that a configuration describes.
+def load_program(config: dict[str, Any]) -> Program:
+    """Returns the program that `Program.to_config` has stored.
 
     Raises:
-        ValueError: If it describes none.
+        ValueError: If the configuration is broken.
     """
     try:
         size = int(config["graph_bytes"])
         packed = base64.b64decode(config["graph"], validate=True)
-        content = unpacked(packed, size)
+        content = decompress(packed, size)
         graph = tf.compat.v1.GraphDef.FromString(content)
         program = Program(
             graph,
-            tuple(GraphInput(**with_shape(one)) for one in config["inputs"]),
+            tuple(GraphInput(**restore_shape(one)) for one in config["inputs"]),
             tuple(config["outputs"]),
-            tuple(
-                FixedInput(
-                    one["key"],
-                    one["dtype"],
-                    one["in_training"],
-                    one["otherwise"],
-                )
-                for one in config["feeds"]
-            ),
+            tuple(FixedInput.from_config(one) for one in config["feeds"]),
             tuple(config["updates"]),
             tuple(config["losses"]),
-            tuple(Variable(**with_shape(one)) for one in config["variables"]),
+            tuple(
+                Variable(**restore_shape(one)) for one in config["variables"]
+            ),
         )
     # protobuf's DecodeError has no types and no nearer public base.
     except Exception as error:
         raise ValueError(
-            "The configuration of this `GraphLayer` holds no whole graph: "
+            "The configuration of this `GraphLayer` is broken: "
             f"{type(error).__name__}: {error}."
         ) from error
     check_constants(graph, "The graph of this `GraphLayer`")
@@ -152,18 +167,27 @@ def from_config(config: dict[str, Any]) -> Program:
     return program
 
 
-def unpacked(packed: bytes, size: int) -> bytes:
-    """Returns compressed bytes in full, and never more than they should be."""
+def decompress(packed: bytes, size: int) -> bytes:
+    """Decompresses `size` bytes; more or fewer are an error.
+
+    At most `size + 1` bytes are ever in memory.
+    """
     if not 0 < size <= MAX_BYTES:
-        raise ValueError(f"a graph has no {size:,} bytes")
-    decompressor = zlib.decompressobj()
-    content = decompressor.decompress(packed, size + 1)
+        raise ValueError(
+            f"a graph has 1 to {MAX_BYTES:,} bytes. Received: "
+            f"graph_bytes={size:,}"
+        )
+    content = zlib.decompressobj().decompress(packed, size + 1)
     if len(content) != size:
-        raise ValueError(f"not the {size:,} bytes that it says")
+        received = "more" if len(content) > size else f"{len(content):,}"
+        raise ValueError(
+            f"the graph must have {size:,} bytes, as `graph_bytes` says. "
+            f"Received: {received}"
+        )
     return content
 
 
-def with_shape(record: dict[str, Any]) -> dict[str, Any]:
-    """Returns a record from JSON with its shape as a tuple."""
+def restore_shape(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record with its shape as a tuple, which JSON made a list."""
     shape = record["shape"]
     return {**record, "shape": None if shape is None else tuple(shape)}

@@ -1,7 +1,7 @@
-"""Reads the variables' values from a checkpoint, as its Saver would.
+"""Reads the values of the variables from a checkpoint, as its Saver would.
 
-The operations of the Saver say under which key each variable was saved, and
-which part of what is there it is. They are read, and never run.
+The Saver's operations say under which key each variable was saved, and which
+slice of the stored value it is. They are read and never run.
 """
 
 from collections.abc import Mapping
@@ -9,50 +9,51 @@ from collections.abc import Sequence
 import dataclasses
 import math
 import re
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_port.tf1._files import CheckpointFile
 from keras_port.tf1.graph.read.graph_collections import Collections
-from keras_port.tf1.graph.read.names import nearest
 from keras_port.tf1.graph.read.nodes import Node
 from keras_port.tf1.graph.read.nodes import Scope
-from keras_port.tf1.graph.read.nodes import operation
+from keras_port.tf1.graph.read.nodes import operation_name
+from keras_port.tf1.graph.read.nodes import suggest_names
 from keras_port.tf1.graph.read.program import Variable
+from keras_port.tf1.graph.read.protos import MetaGraphDef
+from keras_port.tf1.graph.read.protos import VariableDef
 
-MetaGraphDef = Any
 ASSIGNS = ("Assign", "AssignVariableOp")
-THROUGH = ("Identity", "Reshape")
+# The Saver of partitioned or resource variables puts these in between.
+COPIES = ("Identity", "Reshape")
 RESTORES = ("RestoreV2", "RestoreSlice", "Restore")
-# "10 4 0,5:-": the shape of the whole, and of each axis "from,count" or all.
+# "10 4 0,5:-": the shape of the whole, then "start,count" or "-" per axis.
 SLICE = re.compile(r"((?:\d+ )+)((?:-|\d+,\d+)(?::(?:-|\d+,\d+))*)")
 
 
 @dataclasses.dataclass(frozen=True)
-class Saved:
-    """Where a variable's value lies in a checkpoint.
+class SavedValue:
+    """Where a checkpoint holds the value of a variable.
 
     Args:
-        key: The key in the file.
-        part: The slice of what is there, `()` for all of it.
+        key: Key in the checkpoint.
+        part: Slice of the stored value, `()` for all of it.
     """
 
     key: str
     part: tuple[slice, ...] = ()
 
 
-def saved_keys(
+def find_saved_values(
     meta: MetaGraphDef, scope: Scope, collections: Collections
-) -> dict[str, Saved]:
-    """Returns where the Saver of a graph has put each variable, by name."""
+) -> dict[str, SavedValue]:
+    """Returns where the graph's Saver stores every variable, by its name."""
     found = {
-        name: Saved(record.save_slice_info_def.full_name, sliced(record))
-        for name, record in collections.known.items()
+        name: SavedValue(record.save_slice_info_def.full_name, get_part(record))
+        for name, record in collections.variables.items()
         if record.save_slice_info_def.full_name
     }
-    constants = Constants(scope)
+    constants = StringConstants(scope)
     stack, seen = [meta.saver_def.restore_op_name], set()
     while stack:
         name = stack.pop()
@@ -62,14 +63,14 @@ def saved_keys(
         seen.add(name)
         stack += node.controls
         if node.op in ASSIGNS and len(node.inputs) == 2:
-            saved = restored_from(node.inputs[1], constants)
+            saved = trace_restore(node.inputs[1], constants)
             if saved is not None:
-                found[operation(node.inputs[0])] = saved
+                found[operation_name(node.inputs[0])] = saved
     return found
 
 
-def sliced(record: Any) -> tuple[slice, ...]:
-    """Returns the part that a record says a variable is."""
+def get_part(record: VariableDef) -> tuple[slice, ...]:
+    """Returns the slice of the stored value that a record names."""
     info = record.save_slice_info_def
     return tuple(
         slice(start, start + count)
@@ -77,29 +78,8 @@ def sliced(record: Any) -> tuple[slice, ...]:
     )
 
 
-def restored_from(key: str, constants: "Constants") -> Saved | None:
-    """Returns where the value comes from that a Saver assigns."""
-    scope = constants.scope
-    node = scope.nodes.get(operation(key))
-    # The Saver of partitioned or resource variables puts these in between.
-    while node is not None and node.op in THROUGH and node.inputs:
-        key = node.inputs[0]
-        before, node = node, scope.nodes.get(operation(key))
-        if node is before:
-            return None
-    if node is None or node.op not in RESTORES:
-        return None
-    number = int(key.rpartition(":")[2])
-    names = constants.texts(node, 1)
-    parts = [] if node.op == "Restore" else constants.texts(node, 2)
-    if number >= len(names):
-        return None
-    part = parts[number] if number < len(parts) else ""
-    return Saved(names[number], parsed(part))
-
-
-class Constants:
-    """Reads lists of strings in a graph, each of them once.
+class StringConstants:
+    """Reads the lists of strings in a graph, every list once.
 
     Args:
         scope: The graph.
@@ -107,19 +87,21 @@ class Constants:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self._read: dict[str, list[str]] = {}
+        self._lists: dict[str, list[str]] = {}
 
-    def texts(self, node: Node, number: int) -> list[str]:
+    def read_input(self, node: Node, number: int) -> list[str]:
         """Returns the constant strings that are an input of an operation."""
         if number >= len(node.inputs):
             return []
         key = node.inputs[number]
-        if key not in self._read:
-            self._read[key] = self.read(self.scope.nodes.get(operation(key)))
-        return self._read[key]
+        if key not in self._lists:
+            self._lists[key] = self._read(
+                self.scope.nodes.get(operation_name(key))
+            )
+        return self._lists[key]
 
-    def read(self, source: Node | None) -> list[str]:
-        """Returns the strings of a constant, none if it is something else."""
+    def _read(self, source: Node | None) -> list[str]:
+        """Returns the strings of a constant, or nothing for anything else."""
         if source is None or source.op != "Const":
             return []
         values = tf.make_ndarray(source.proto.attr["value"].tensor).reshape(-1)
@@ -130,14 +112,35 @@ class Constants:
         ]
 
 
-def parsed(text: str) -> tuple[slice, ...]:
-    """Returns the slice that TensorFlow writes as a shape and its parts."""
+def trace_restore(key: str, constants: StringConstants) -> SavedValue | None:
+    """Returns where the Saver reads a value that it assigns."""
+    scope = constants.scope
+    node = scope.nodes.get(operation_name(key))
+    while node is not None and node.op in COPIES and node.inputs:
+        key = node.inputs[0]
+        before, node = node, scope.nodes.get(operation_name(key))
+        if node is before:
+            return None
+    if node is None or node.op not in RESTORES:
+        return None
+    number = int(key.rpartition(":")[2])
+    names = constants.read_input(node, 1)
+    parts = [] if node.op == "Restore" else constants.read_input(node, 2)
+    if number >= len(names):
+        return None
+    part = parts[number] if number < len(parts) else ""
+    return SavedValue(names[number], parse_part(part))
+
+
+def parse_part(text: str) -> tuple[slice, ...]:
+    """Returns the slice that TensorFlow writes as `"10 4 0,5:-"`."""
     if not text:
         return ()
     match = SLICE.fullmatch(text)
     if match is None:
         raise ValueError(
-            f"The graph is broken: its Saver restores the slice {text!r}."
+            f"The graph is broken: its Saver restores the slice {text!r}; "
+            "expected a shape and a range for every axis, such as '10 4 0,5:-'."
         )
     parts = []
     for one in match[2].split(":"):
@@ -152,16 +155,22 @@ def parsed(text: str) -> tuple[slice, ...]:
 
 def read_values(
     variables: Sequence[Variable],
-    places: Mapping[str, Saved],
+    saved_values: Mapping[str, SavedValue],
     file: CheckpointFile,
 ) -> list[np.ndarray]:
-    """Returns the value of each variable.
+    """Returns the value of every variable.
+
+    Args:
+        variables: The variables.
+        saved_values: Where the values are, by name. Other variables are read
+            under their own names.
+        file: The checkpoint.
 
     Raises:
-        ValueError: If one is not in the file, or has another shape there.
+        ValueError: If a value is missing in the file or has another shape.
     """
     names = [one.name for one in variables]
-    where = [places.get(name, Saved(name)) for name in names]
+    where = [saved_values.get(name, SavedValue(name)) for name in names]
     missing = [
         f"{name!r}" + ("" if one.key == name else f" (saved as {one.key!r})")
         for name, one in zip(names, where, strict=True)
@@ -172,18 +181,18 @@ def read_values(
         raise ValueError(
             f"{file.prefix} holds no value for {', '.join(missing[:5])}"
             f"{' and others' if len(missing) > 5 else ''}, which the outputs "
-            f"need. {nearest(first, file.shapes)} Give another `checkpoint`, "
-            "or outputs that do without."
+            f"need. {suggest_names(first, file.shapes)} Give another "
+            "`checkpoint`, or outputs that do not need these variables."
         )
     check_size(where, file)
     return [
-        read_one(variable, one, file)
+        read_value(variable, one, file)
         for variable, one in zip(variables, where, strict=True)
     ]
 
 
-def check_size(where: Sequence[Saved], file: CheckpointFile) -> None:
-    """Raises if a file claims values that are larger than itself."""
+def check_size(where: Sequence[SavedValue], file: CheckpointFile) -> None:
+    """Raises an error if the values claim more bytes than the files have."""
     claimed = sum(
         math.prod(file.shapes[key]) * (tf.as_dtype(file.dtypes[key]).size or 1)
         for key in {one.key for one in where}
@@ -194,27 +203,28 @@ def check_size(where: Sequence[Saved], file: CheckpointFile) -> None:
     if claimed > there:
         raise ValueError(
             f"{prefix} claims values of {claimed:,} bytes; its files hold "
-            f"{there:,}. They are cut, or made to do harm: copy them again."
+            f"{there:,}. They are cut or malicious: copy them again."
         )
 
 
-def read_one(
-    variable: Variable, saved: Saved, file: CheckpointFile
+def read_value(
+    variable: Variable, saved: SavedValue, file: CheckpointFile
 ) -> np.ndarray:
-    """Returns one value, checked."""
+    """Returns one value, with its shape checked."""
     value = file.read(saved.key)
     if saved.part:
         if len(saved.part) != value.ndim:
             raise ValueError(
                 f"{file.prefix}: {saved.key!r} has the shape {value.shape}, "
-                f"of which {variable.name!r} is no part."
+                f"so {variable.name!r} cannot be a slice of it with "
+                f"{len(saved.part)} axes."
             )
         value = value[saved.part]
     is_known = all(size >= 0 for size in variable.shape)
     if is_known and value.shape != variable.shape:
         raise ValueError(
-            f"{file.prefix}: {saved.key!r} has the shape {value.shape}, the "
-            f"variable {variable.name!r} of the graph {variable.shape}. Give "
-            "the checkpoint that was saved with this `.meta`."
+            f"{file.prefix}: {saved.key!r} has the shape {value.shape}, but "
+            f"the variable {variable.name!r} of the graph has {variable.shape}."
+            " Give the checkpoint that was saved with this `.meta` file."
         )
     return value

@@ -1,15 +1,34 @@
-"""Selects the part of a graph that its outputs need."""
+"""Selects the part of a graph that a layer runs, and refuses what it must not.
 
-from keras_port.tf1.graph.select import refusals as refusals
-from keras_port.tf1.graph.select import variable_writes as variable_writes
-from keras_port.tf1.graph.select.outputs import is_service as is_service
-from keras_port.tf1.graph.select.outputs import likely_outputs as likely_outputs
+It only looks at operations. It builds a graph to infer shapes, and runs none.
+"""
+
+from keras_port.tf1.graph.select.outputs import guess_outputs as guess_outputs
+from keras_port.tf1.graph.select.outputs import is_internal as is_internal
 from keras_port.tf1.graph.select.refusals import Refusal as Refusal
-from keras_port.tf1.graph.select.related_updates import beside as beside
-from keras_port.tf1.graph.select.shapes import as_tuple as as_tuple
-from keras_port.tf1.graph.select.shapes import inferred as inferred
-from keras_port.tf1.graph.select.subgraph import closure as closure
-from keras_port.tf1.graph.select.subgraph import pruned as pruned
-from keras_port.tf1.graph.select.subgraph import reached as reached
+from keras_port.tf1.graph.select.refusals import (
+    find_custom_gradients as find_custom_gradients,
+)
+from keras_port.tf1.graph.select.refusals import find_refusals as find_refusals
+from keras_port.tf1.graph.select.refusals import (
+    raise_if_refused as raise_if_refused,
+)
+from keras_port.tf1.graph.select.subgraph import (
+    find_functions as find_functions,
+)
+from keras_port.tf1.graph.select.subgraph import find_needed as find_needed
+from keras_port.tf1.graph.select.subgraph import find_parts as find_parts
+from keras_port.tf1.graph.select.subgraph import infer_specs as infer_specs
+from keras_port.tf1.graph.select.subgraph import prune_graph as prune_graph
+from keras_port.tf1.graph.select.subgraph import (
+    shape_as_tuple as shape_as_tuple,
+)
+from keras_port.tf1.graph.select.updates import (
+    AssignedVariables as AssignedVariables,
+)
+from keras_port.tf1.graph.select.updates import (
+    find_updates_and_losses as find_updates_and_losses,
+)
+from keras_port.tf1.graph.select.updates import find_writers as find_writers
 
 __all__: list[str] = []

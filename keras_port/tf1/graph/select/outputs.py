@@ -3,71 +3,68 @@
 from collections.abc import Container
 from collections.abc import Mapping
 import re
-from typing import Any
 
-from keras_port.tf1._files import VARIABLE_OPS
-from keras_port.tf1.graph.read import PLACEHOLDERS
-from keras_port.tf1.graph.read import STRUCTURE
-from keras_port.tf1.graph.read import WRITER_OPS
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
-from keras_port.tf1.graph.read import operation
+from keras_port.tf1.graph.read import operation_name
+from keras_port.tf1.graph.read import operations
+from keras_port.tf1.graph.read import protos
 from keras_port.tf1.graph.read import tensor_key
 
-MetaGraphDef = Any
-# Scopes that TensorFlow 1 itself made for the training and for files.
-SERVICE = re.compile(
+# Scopes that TensorFlow 1 made for training and for files.
+INTERNAL_SCOPES = re.compile(
     r"(gradients|save|init|report_uninitialized_variables)(_\d+)?"
 )
-# What of a loss comes before the labels do, as in the logarithm of `y + 1e-9`.
+# What a loss does before it reads the labels, as in `log(y + 1e-9)`.
 BEFORE_LABELS = ("Log", "Log1p", "Neg", "Maximum", "Minimum", "Add", "AddV2")
 CALLS = ("While", "StatelessWhile", "If", "StatelessIf", "Case")
-MAX_SHOWN = 20
+NOT_VALUES = (*operations.WRITERS, *operations.STRUCTURE, *CALLS, "Exit")
+MAX_OUTPUTS = 20
 
 
-def likely_outputs(meta: MetaGraphDef, scope: Scope) -> list[str]:
-    """Returns the keys of what is likely to be a prediction.
+def guess_outputs(meta: protos.MetaGraphDef, scope: Scope) -> list[str]:
+    """Returns the keys of the tensors that are likely predictions.
 
-    That is what a signature says; else what is computed from data and
-    variables, and either goes nowhere, or into something that needs another
-    placeholder as well: what comes then is a loss.
+    If the file has signatures, these are their outputs. Otherwise they are
+    computed from data and variables, and are either read by nothing, or only
+    by operations that need another placeholder too: those compute a loss.
     """
     signed = [
         tensor_key(info.name)
         for signature in meta.signature_def.values()
         for info in signature.outputs.values()
-        if operation(tensor_key(info.name)) in scope.nodes
+        if operation_name(tensor_key(info.name)) in scope.nodes
     ]
     if signed:
         return sorted(set(signed))
-    data, learned = origins(scope)
+    data, learned = find_origins(scope)
     readers: dict[str, list[str]] = {}
     for node in scope.nodes.values():
-        if not is_service(node):
+        if not is_internal(node):
             for key in node.inputs:
-                readers.setdefault(operation(key), []).append(node.name)
+                readers.setdefault(operation_name(key), []).append(node.name)
     found = [
-        before_labels(node, scope, data, learned)
+        skip_loss(node, scope, data, learned)
         for name, node in scope.nodes.items()
         if name in learned
         and data[name]
-        and is_value(node, scope)
+        and may_be_prediction(node, scope)
         and all(data[one] > data[name] for one in readers.get(name, []))
     ]
     most = max((len(names) for names in data.values()), default=0)
     ends = [name for name in found if len(data[name]) < most]
-    return [f"{name}:0" for name in dict.fromkeys(ends or found)][:MAX_SHOWN]
+    return [f"{name}:0" for name in dict.fromkeys(ends or found)][:MAX_OUTPUTS]
 
 
-def before_labels(
+def skip_loss(
     node: Node,
     scope: Scope,
     data: Mapping[str, frozenset[str]],
     learned: Container[str],
 ) -> str:
-    """Returns the operation whose value a loss begins to work on."""
+    """Returns the operation whose value a loss starts from."""
     while node.op in BEFORE_LABELS:
-        sources = list(dict.fromkeys(map(operation, node.inputs)))
+        sources = list(dict.fromkeys(map(operation_name, node.inputs)))
         moving = [one for one in sources if one in learned]
         if len(moving) != 1 or data[moving[0]] != data[node.name]:
             break
@@ -75,41 +72,49 @@ def before_labels(
     return node.name
 
 
-def is_service(node: Node) -> bool:
-    """Tells whether TensorFlow made an operation for training or for files."""
-    return any(SERVICE.fullmatch(part) for part in node.name.split("/"))
+def is_internal(node: Node) -> bool:
+    """Returns whether TensorFlow made an operation for training or files."""
+    return any(INTERNAL_SCOPES.fullmatch(part) for part in node.name.split("/"))
 
 
-def is_value(node: Node, scope: Scope) -> bool:
-    """Tells whether an operation may give a prediction."""
-    if is_service(node) or node.op in (*WRITER_OPS, *STRUCTURE, *CALLS, "Exit"):
+def may_be_prediction(node: Node, scope: Scope) -> bool:
+    """Returns whether an operation is of a kind that computes predictions."""
+    if is_internal(node) or node.op in NOT_VALUES:
         return False
     if "Apply" in node.op or "Summary" in node.op or node.op == "Assert":
         return False
-    # The copies that TensorFlow makes of all results of a loop.
+    # TensorFlow copies every result of a loop.
     return node.op != "Identity" or scope.node(node.inputs[0]).op not in CALLS
 
 
-def origins(scope: Scope) -> tuple[dict[str, frozenset[str]], set[str]]:
-    """Returns which placeholders each operation needs, and which ones learn.
+def find_origins(scope: Scope) -> tuple[dict[str, frozenset[str]], set[str]]:
+    """Returns the data that every operation needs, and which ones learn.
 
-    A placeholder without axes is a setting, such as the one of dropout, and
-    does not count.
+    Data are placeholders with axes. One without axes, such as the rate of
+    dropout, is a setting and does not count.
+
+    Returns:
+        The names of the placeholders, by operation; and the names of the
+        operations that are computed from variables.
     """
     data = {
         name: frozenset({name} if is_data(node) else ())
         for name, node in scope.nodes.items()
     }
-    learned = {n for n, node in scope.nodes.items() if node.op in VARIABLE_OPS}
-    order = in_order(scope)
-    # Once is enough without loops; a loop inside a loop takes three times.
+    learned = {
+        name
+        for name, node in scope.nodes.items()
+        if node.op in operations.VARIABLES
+    }
+    order = sort_operations(scope)
+    # One pass is enough without loops; a loop inside a loop needs three.
     for _ in range(4):
         before = (dict(data), len(learned))
         for name in order:
             sources = [
-                operation(key)
+                operation_name(key)
                 for key in scope.nodes[name].inputs
-                if operation(key) in scope.nodes
+                if operation_name(key) in scope.nodes
             ]
             data[name] = data[name].union(*(data[one] for one in sources))
             if not learned.isdisjoint(sources):
@@ -120,30 +125,30 @@ def origins(scope: Scope) -> tuple[dict[str, frozenset[str]], set[str]]:
 
 
 def is_data(node: Node) -> bool:
-    """Tells whether an operation is a placeholder with axes."""
+    """Returns whether an operation is a placeholder with axes."""
     shape = node.proto.attr["shape"].shape
-    return node.op in PLACEHOLDERS and bool(shape.dim)
+    return node.op in operations.PLACEHOLDERS and bool(shape.dim)
 
 
-def in_order(scope: Scope) -> list[str]:
-    """Returns the operations, each after its inputs where there is no loop."""
+def sort_operations(scope: Scope) -> list[str]:
+    """Returns the operations, every one after its inputs, except in loops."""
     order: list[str] = []
-    state: dict[str, bool] = {}
+    is_done: dict[str, bool] = {}
     for start in scope.nodes:
         stack = [start]
         while stack:
             name = stack[-1]
-            if name not in state:
-                state[name] = False
+            if name not in is_done:
+                is_done[name] = False
                 stack += [
-                    operation(key)
+                    operation_name(key)
                     for key in scope.nodes[name].inputs
-                    if operation(key) in scope.nodes
-                    and operation(key) not in state
+                    if operation_name(key) in scope.nodes
+                    and operation_name(key) not in is_done
                 ]
                 continue
             stack.pop()
-            if not state[name]:
-                state[name] = True
+            if not is_done[name]:
+                is_done[name] = True
                 order.append(name)
     return order

@@ -1,17 +1,21 @@
-"""Says which operations are not run, and why, before anything runs."""
+"""Refuses operations that must not or cannot run, before anything runs."""
 
+from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
 import re
-from typing import Any
 from typing import NamedTuple
 
 from keras_port.tf1.graph.read import Node
-from keras_port.tf1.graph.read import Scope
-from keras_port.tf1.graph.read import operation_registry
+from keras_port.tf1.graph.read import operations
+from keras_port.tf1.graph.read import protos
+from keras_port.tf1.graph.select.subgraph import Part
 
-FED = "Give its output in `inputs` or `constants`, to feed what it would give"
+GIVE = "Give it in `inputs` or `constants`"
+GIVE_OUTPUT = "Give the value of its output in `inputs` or `constants`"
+PREDICT_ONLY = "Use `trainable=False` to predict only"
 # Types as regular expressions, and what they do.
 KINDS = (
     (r".*PyFunc.*", "calls a Python function"),
@@ -23,23 +27,38 @@ KINDS = (
     (r".*Summary.*|ImportEvent", "writes summaries"),
     (r"Debug.*", "sends values to a debugger"),
     (r"DecodeProto.*|EncodeProto.*", "may read a description from a file"),
-    (r"_?(Host)?(Send|Recv)|Remote.*|Rpc.*|Collective.*", "talks to others"),
-    (r".*Infeed.*|.*Outfeed.*|TPU.*|Nccl.*|.*Xla.*", "talks to a device"),
+    (
+        r"_?(Host)?(Send|Recv)|Remote.*|Rpc.*|Collective.*",
+        "communicates with other processes",
+    ),
+    (
+        r".*Infeed.*|.*Outfeed.*|TPU.*|Nccl.*|.*Xla.*",
+        "needs a particular device",
+    ),
     (
         r".*Queue.*|.*Reader.*|.*Barrier.*|RecordInput|.*[Ss]tage.*|"
         r".*Iterator.*|.*Dataset.*",
         "reads input",
     ),
-    (r".*Table.*", "looks up in a table, which no checkpoint holds"),
+    (r".*Table.*", "looks values up in a table, which is in no checkpoint"),
     (r"Stack.*|TensorArrayGrad.*", "belongs to a gradient of TensorFlow 1"),
-    (r"(Resource)?(Sparse)?Apply.*", "trains a variable, which Keras does"),
-    (r"SymbolicGradient|MapDefun|BatchFunction|For", "calls a function"),
-    (r"TensorArray(V2)?|TensorArray.*(?<!V3)", "is of an early release"),
-    (r"Ref(Merge|NextIteration|Select|Exit)", "moves a reference"),
+    (
+        r"(Resource)?(Sparse)?Apply.*",
+        "trains a variable, which the Keras optimizer does",
+    ),
+    (
+        r"SymbolicGradient|MapDefun|BatchFunction|For",
+        "calls a function in a way that is not supported",
+    ),
+    (r"TensorArray(V2)?|TensorArray.*(?<!V3)", "predates TensorFlow 1.0"),
+    (
+        r"Ref(Merge|NextIteration|Select|Exit)",
+        "passes a reference to a variable on",
+    ),
     (r".*CountUpTo|.*TemporaryVariable", "changes a variable in a loop"),
 )
 EXEMPT = ("ShardedFilename", "ShardedFilespec")
-# Operations with a state or an effect that are known to do no harm.
+# Operations with a state or an effect that are known to be harmless.
 STATEFUL = re.compile(
     r"Assert|Case|CheckNumerics(V2)?|DeepCopy|GuaranteeConst|If|While|"
     r"StatefulPartitionedCall|Print(V2)?|[A-Za-z]+CandidateSampler|"
@@ -52,98 +71,118 @@ STATEFUL = re.compile(
     r"Resource(Gather(Nd)?|StridedSliceAssign|"
     r"Scatter(Nd)?(Update|Add|Sub|Mul|Div|Min|Max))"
 )
-# Where PrintV2 may write to; else it is a file.
+# Where `PrintV2` may write to; any other name is a file.
 STREAMS = (b"stderr", b"stdout", b"log(info)", b"log(warning)", b"log(error)")
-CUSTOM = "_gradient_op_type"
+CUSTOM_GRADIENT = "_gradient_op_type"
 
 
 class Refusal(NamedTuple):
-    """An operation that cannot be run: its name, its type, and why."""
+    """An operation that a layer does not run.
+
+    Args:
+        name: Name of the operation.
+        op: Its type.
+        reason: Why it is refused, and in which function it is.
+        fix: What the user can do.
+    """
 
     name: str
     op: str
     reason: str
+    fix: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.op}): {self.reason}"
+        fix = f". {self.fix}." if self.fix else "."
+        return f"{self.name} ({self.op}): {self.reason}{fix}"
 
 
-def refusals(
-    scopes: Iterable[tuple[Scope, Iterable[Node]]], functions: Mapping[str, Any]
+def find_refusals(
+    parts: Sequence[Part], functions: Container[str]
 ) -> list[Refusal]:
-    """Returns what is refused among operations, in their order."""
-    listed = [(scope, list(nodes)) for scope, nodes in scopes]
-    types = {node.op for _, nodes in listed for node in nodes}
-    described = operation_registry.describe(types - set(functions))
+    """Returns the operations that are refused, in their order.
+
+    Args:
+        parts: The operations.
+        functions: Names of the graph's functions.
+    """
+    types = {
+        node.op
+        for _, nodes in parts
+        for node in nodes
+        if node.op not in functions
+    }
+    descriptions = operations.describe_operations(types)
     found = []
-    for scope, nodes in listed:
+    for scope, nodes in parts:
         for node in nodes:
-            reason = why_not(node, described, functions)
-            if reason:
+            if node.op in functions:
+                continue
+            refused = explain_refusal(node, descriptions)
+            if refused is not None:
+                reason, fix = refused
                 found.append(
-                    Refusal(node.name, node.op, reason + scope.where())
+                    Refusal(node.name, node.op, reason + scope.where(), fix)
                 )
     return found
 
 
-def why_not(
-    node: Node, described: Mapping[str, Any], functions: Mapping[str, Any]
-) -> str:
-    """Returns why an operation is refused, or an empty string."""
-    if node.op in functions:
-        return ""
-    if node.op in ("Placeholder", "PlaceholderV2"):
-        return "is fed in each step. Give it in `inputs` or `constants`"
-    if node.op not in described:
-        return "is no operation of this TensorFlow"
+def explain_refusal(
+    node: Node, descriptions: Mapping[str, protos.OpDef]
+) -> tuple[str, str] | None:
+    """Returns why an operation is refused and what helps, or `None`."""
+    if node.op in operations.PLACEHOLDERS:
+        return "needs a value in every step", GIVE
+    if node.op not in descriptions:
+        return "is not an operation of this TensorFlow", ""
     if node.op == "PrintV2":
         stream = node.proto.attr["output_stream"].s
-        return "" if stream in (b"", *STREAMS) else "touches files"
+        return None if stream in (b"", *STREAMS) else ("touches files", "")
     if STATEFUL.fullmatch(node.op) or node.op in EXEMPT:
-        return ""
-    kind = kind_of(node.op)
+        return None
+    kind = classify(node.op)
     if kind:
-        return f"{kind}. {FED}"
-    if described[node.op].is_stateful or node.op.startswith("_"):
-        return f"keeps a state that is unknown here. {FED}"
-    return ""
+        return kind, GIVE_OUTPUT
+    if descriptions[node.op].is_stateful or node.op.startswith("_"):
+        return "keeps a state that `GraphLayer` does not know", GIVE_OUTPUT
+    return None
 
 
 @functools.cache
-def kind_of(op: str) -> str:
-    """Returns what a type that is refused does, or an empty string."""
+def classify(op: str) -> str:
+    """Returns what a refused type does, or an empty string."""
     for pattern, reason in KINDS:
         if re.fullmatch(pattern, op):
             return reason
     return ""
 
 
-def check(found: Iterable[Refusal]) -> None:
-    """Raises if there is anything that cannot be run."""
-    listed = list(found)
-    if not listed:
-        return
-    first = listed[0]
-    more = f" ({len(listed) - 1} more like it)" if len(listed) > 1 else ""
-    raise ValueError(
-        f"The operation {first.name!r} of type {first.op} {first.reason}{more}."
-    )
-
-
-def custom_gradients(
-    scopes: Iterable[tuple[Scope, Iterable[Node]]],
-) -> list[Refusal]:
+def find_custom_gradients(parts: Iterable[Part]) -> list[Refusal]:
     """Returns the operations whose gradient was Python code."""
     return [
         Refusal(
             node.name,
             node.op,
-            "has a gradient that was Python code, which no file holds. Use "
-            "`trainable=False` to predict only" + scope.where(),
+            "has a gradient that was Python code, which no file contains"
+            + scope.where(),
+            PREDICT_ONLY,
         )
-        for scope, nodes in scopes
+        for scope, nodes in parts
         for node in nodes
-        # TensorFlow's own functions have a mark of this kind as well.
-        if CUSTOM in node.proto.attr
-        and b"PartitionedCall" not in node.proto.attr[CUSTOM].s
+        # TensorFlow's own functions have such an attribute too.
+        if CUSTOM_GRADIENT in node.proto.attr
+        and b"PartitionedCall" not in node.proto.attr[CUSTOM_GRADIENT].s
     ]
+
+
+def raise_if_refused(refusals: Sequence[Refusal]) -> None:
+    """Raises an error that names the first of the refused operations."""
+    if not refusals:
+        return
+    first = refusals[0]
+    count = len(refusals) - 1
+    more = f" ({count} more are refused)" if count else ""
+    fix = f" {first.fix}." if first.fix else ""
+    raise ValueError(
+        f"The operation {first.name!r} of type {first.op} {first.reason}{more}."
+        f"{fix}"
+    )

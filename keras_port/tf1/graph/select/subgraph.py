@@ -1,26 +1,37 @@
-"""Takes out of a graph what some tensors need."""
+"""Finds the part of a graph that some tensors need, and cuts it out."""
 
 from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_port.tf1._files import first_line
+from keras_port.tf1.graph.read import GRAPH_ERRORS
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
-from keras_port.tf1.graph.read import list_called_functions
-from keras_port.tf1.graph.read import operation
+from keras_port.tf1.graph.read import called_functions
+from keras_port.tf1.graph.read import operation_name
+from keras_port.tf1.graph.read import protos
 
-GraphDef = Any
-# They name places on the machine that made the graph, and what is known here.
-DROPPED = ("_class", "_output_shapes", "_xla_compile_id")
+# They name devices of the machine that made the graph, or repeat what
+# TensorFlow infers.
+DROPPED_ATTRIBUTES = ("_class", "_output_shapes", "_xla_compile_id")
+MAX_CALL_DEPTH = 50
 
 
-def closure(
+class Part(NamedTuple):
+    """Operations of one scope."""
+
+    scope: Scope
+    nodes: list[Node]
+
+
+def find_needed(
     wanted: Iterable[str],
     scope: Scope,
-    cuts: Iterable[str],
+    given: Iterable[str],
     known: Container[str] = (),
 ) -> dict[str, None]:
     """Returns the names of the operations that some keys need.
@@ -28,19 +39,19 @@ def closure(
     Args:
         wanted: The keys.
         scope: The graph.
-        cuts: Keys that are given, and whose operations are not needed.
-        known: Names of operations that are left out, and behind which nothing
-            is looked for.
+        given: Keys that have values, so that their operations are not needed.
+        known: Names of operations to leave out, together with what only they
+            need.
     """
-    given = set(cuts)
-    # To wait for a placeholder means nothing.
-    given |= {f"^{operation(key)}" for key in given}
+    cuts = set(given)
+    # An operation that waits for a placeholder waits for nothing.
+    cuts |= {f"^{operation_name(key)}" for key in cuts}
     names: dict[str, None] = {}
     seen: set[str] = set()
     stack = list(wanted)
     while stack:
         key = stack.pop()
-        if key in seen or key in given:
+        if key in seen or key in cuts:
             continue
         seen.add(key)
         node = scope.node(key)
@@ -51,10 +62,10 @@ def closure(
     return names
 
 
-def reached(
+def find_functions(
     nodes: Iterable[Node], functions: Mapping[str, Scope]
 ) -> dict[str, Scope]:
-    """Returns the functions that operations call, and those they call.
+    """Returns the functions that operations call, and those they call in turn.
 
     Raises:
         ValueError: If a function calls itself.
@@ -65,13 +76,11 @@ def reached(
     open_calls: list[str] = []
 
     def add(callers: Iterable[Node]) -> None:
-        for name in {
-            n: None for one in callers for n in list_called_functions(one)
-        }:
-            if name in open_calls or len(open_calls) > 50:
+        for name in {n: None for one in callers for n in called_functions(one)}:
+            if name in open_calls or len(open_calls) > MAX_CALL_DEPTH:
                 raise ValueError(
-                    f"The function {name!r} of the graph calls itself, or is "
-                    "called by too many others."
+                    f"The function {name!r} of the graph calls itself, or "
+                    f"more than {MAX_CALL_DEPTH} functions call each other."
                 )
             if name in functions and name not in found:
                 open_calls.append(name)
@@ -83,26 +92,46 @@ def reached(
     return found
 
 
-def pruned(
-    graph: GraphDef,
-    keep: Mapping[str, None],
-    cuts: Iterable[str],
-    functions: Mapping[str, Scope],
-) -> GraphDef:
-    """Returns a graph of some operations, on no device.
+def find_parts(
+    names: Iterable[str], scope: Scope, functions: Mapping[str, Scope]
+) -> list[Part]:
+    """Returns operations of a graph, and those of the functions they call.
+
+    Args:
+        names: Names of the operations.
+        scope: The graph.
+        functions: Its functions, by name.
+    """
+    nodes = [scope.nodes[name] for name in names]
+    called = find_functions(nodes, functions)
+    return [
+        Part(scope, nodes),
+        *(Part(one, list(one.nodes.values())) for one in called.values()),
+    ]
+
+
+def prune_graph(
+    graph: protos.GraphDef,
+    names: Container[str],
+    given: Iterable[str],
+    functions: Container[str],
+) -> protos.GraphDef:
+    """Returns a graph of some operations and functions, without devices.
 
     Args:
         graph: The whole graph.
-        keep: Names of the operations.
-        cuts: Keys that are given. Their operations stay as placeholders.
-        functions: The functions that are called.
+        names: Names of the operations to keep.
+        given: Keys that have values. Their operations become placeholders.
+        functions: Names of the functions to keep.
     """
     made = tf.compat.v1.GraphDef()
     made.versions.CopyFrom(graph.versions)
-    stubs = {operation(key) for key in cuts} - keep.keys()
+    stubs = {operation_name(key) for key in given}
     for node in graph.node:
-        if node.name in keep:
-            cleaned(made.node.add(), node)
+        if node.name in names:
+            copy = made.node.add()
+            copy.CopyFrom(node)
+            drop_device(copy)
         elif node.name in stubs:
             stub = made.node.add(name=node.name, op="Placeholder")
             stub.attr["dtype"].type = tf.float32.as_datatype_enum
@@ -111,15 +140,42 @@ def pruned(
             copy = made.library.function.add()
             copy.CopyFrom(function)
             for node in copy.node_def:
-                cleaned(node, node)
+                drop_device(node)
     return made
 
 
-def cleaned(target: Any, node: Any) -> None:
-    """Copies an operation without what binds it to a machine."""
-    if target is not node:
-        target.CopyFrom(node)
-    target.device = ""
-    for name in DROPPED:
-        if name in target.attr:
-            del target.attr[name]
+def drop_device(node: protos.NodeDef) -> None:
+    """Removes from an operation what binds it to the machine it was made on."""
+    node.device = ""
+    for name in DROPPED_ATTRIBUTES:
+        if name in node.attr:
+            del node.attr[name]
+
+
+def infer_specs(
+    graph: protos.GraphDef, keys: Iterable[str]
+) -> dict[str, tf.TensorSpec]:
+    """Returns the shapes and types of some tensors.
+
+    TensorFlow builds the graph for it and runs nothing.
+
+    Raises:
+        ValueError: If TensorFlow does not accept the graph.
+    """
+    try:
+        with tf.Graph().as_default() as made:
+            tf.graph_util.import_graph_def(graph, name="")
+            tensors = {key: made.get_tensor_by_name(key) for key in keys}
+    except GRAPH_ERRORS as error:
+        raise ValueError(
+            f"TensorFlow does not accept the graph: {first_line(error)}."
+        ) from error
+    return {
+        key: tf.TensorSpec(tensor.shape, tensor.dtype.base_dtype)
+        for key, tensor in tensors.items()
+    }
+
+
+def shape_as_tuple(shape: tf.TensorShape) -> tuple[int | None, ...] | None:
+    """Returns a shape as a tuple, or `None` if its rank is unknown."""
+    return None if shape.rank is None else tuple(shape.as_list())

@@ -1,12 +1,10 @@
-"""Traces a graph as a function of the values of its variables."""
+"""Traces a TensorFlow 1 graph as a function of its variables' values.
 
-from keras_port.tf1.graph.trace import arrays as arrays
-from keras_port.tf1.graph.trace import calls as calls
-from keras_port.tf1.graph.trace import conditions as conditions
-from keras_port.tf1.graph.trace import loops as loops
-from keras_port.tf1.graph.trace import variables as variables
-from keras_port.tf1.graph.trace.tracer import Emitter as Emitter
-from keras_port.tf1.graph.trace.tracer import Handler as Handler
+The last of the four stages. It is imported only when a layer is built.
+"""
+
+from keras_port.tf1.graph.trace.handlers import HANDLERS as HANDLERS
+from keras_port.tf1.graph.trace.tracer import Tracer as Tracer
 from keras_port.tf1.graph.trace.values import Environment as Environment
 from keras_port.tf1.graph.trace.values import State as State
 from keras_port.tf1.graph.trace.values import as_tensor as as_tensor

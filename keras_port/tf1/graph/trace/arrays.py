@@ -1,7 +1,7 @@
 """Traces TensorArrays of TensorFlow 1 as those of TensorFlow 2.
 
-The early ones have no gradient in a loop of today. What they hold travels in
-a number called the flow; here that is the list itself.
+TensorFlow 1's have no gradient in a loop of TensorFlow 2. There the elements
+travel in a number called the flow; here the flow is the list of elements.
 """
 
 import tensorflow as tf
@@ -23,24 +23,25 @@ def run_make(job: Job) -> None:
     )
     made = tf.TensorArray(
         array.dtype,
-        job.tensors()[0],
+        job.get_tensors()[0],
         dynamic_size=array.is_dynamic,
         element_shape=array.shape,
         infer_shape=False,
     )
-    job.give(array, 0)
-    job.give(made.flow, 1)
+    job.set_output(array, 0)
+    job.set_output(made.flow, 1)
 
 
-def opened(job: Job) -> tuple[tf.TensorArray, list[tf.Tensor]]:
-    """Returns the array that an operation works on, and its other inputs."""
-    array = job.values()[0]
+def open_array(job: Job) -> tuple[tf.TensorArray, list[tf.Tensor]]:
+    """Returns the array that an operation works on, and the other inputs."""
+    array = job.get_values()[0]
     if not isinstance(array, ArrayRef):
         raise ValueError(
-            f"The operation {job.node.name!r} of type {job.node.op} works on "
-            f"what is no TensorArray of this graph{job.scope.where()}."
+            f"The graph is broken: the operation {job.node.name!r} of type "
+            f"{job.node.op} must work on a TensorArray of this graph"
+            f"{job.scope.where()}. Received: {job.node.inputs[0]!r}."
         )
-    *inputs, flow = (job.tensor(key) for key in job.node.inputs[1:])
+    *inputs, flow = (job.get_tensor(key) for key in job.node.inputs[1:])
     # The list in the flow knows the shape of its elements.
     made = tf.TensorArray(
         array.dtype,
@@ -53,55 +54,55 @@ def opened(job: Job) -> tuple[tf.TensorArray, list[tf.Tensor]]:
 
 def run_write(job: Job) -> None:
     """Writes one element."""
-    array, inputs = opened(job)
-    job.give(array.write(*inputs).flow)
+    array, inputs = open_array(job)
+    job.set_output(array.write(*inputs).flow)
 
 
 def run_scatter(job: Job) -> None:
     """Writes several elements."""
-    array, inputs = opened(job)
-    job.give(array.scatter(*inputs).flow)
+    array, inputs = open_array(job)
+    job.set_output(array.scatter(*inputs).flow)
 
 
 def run_split(job: Job) -> None:
     """Writes the pieces of a tensor."""
-    array, inputs = opened(job)
-    job.give(array.split(*inputs).flow)
+    array, inputs = open_array(job)
+    job.set_output(array.split(*inputs).flow)
 
 
 def run_read(job: Job) -> None:
     """Reads one element."""
-    array, inputs = opened(job)
-    job.give(array.read(*inputs))
+    array, inputs = open_array(job)
+    job.set_output(array.read(*inputs))
 
 
 def run_gather(job: Job) -> None:
     """Reads several elements."""
-    array, inputs = opened(job)
-    job.give(array.gather(*inputs))
+    array, inputs = open_array(job)
+    job.set_output(array.gather(*inputs))
 
 
 def run_size(job: Job) -> None:
-    """Says how many elements there are."""
-    array, _ = opened(job)
-    job.give(array.size())
+    """Counts the elements."""
+    array, _ = open_array(job)
+    job.set_output(array.size())
 
 
 def run_concat(job: Job) -> None:
-    """Joins all elements, and says how long each one is."""
-    array, _ = opened(job)
+    """Joins all elements, and returns the length of every one too."""
+    array, _ = open_array(job)
     joined, lengths = tf.raw_ops.TensorListConcatV2(
         input_handle=array.flow,
         element_dtype=array.dtype,
         element_shape=tf.constant(-1),
         leading_dims=tf.zeros([0], tf.int64),
     )
-    job.give(joined, 0)
-    job.give(lengths, 1)
+    job.set_output(joined, 0)
+    job.set_output(lengths, 1)
 
 
 def run_close(job: Job) -> None:
-    """Does nothing: what nobody needs any more is let go by itself."""
+    """Does nothing: TensorFlow frees a list that nothing uses."""
     del job
 
 

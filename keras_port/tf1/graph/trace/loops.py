@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
 from keras_port.tf1.graph.control_flow import LoopVariable
-from keras_port.tf1.graph.trace.conditions import let_through
+from keras_port.tf1.graph.trace.conditions import pass_inside
+from keras_port.tf1.graph.trace.tracer import Handler
 from keras_port.tf1.graph.trace.tracer import Job
-from keras_port.tf1.graph.trace.tracer import inner
-from keras_port.tf1.graph.trace.values import Environment
+from keras_port.tf1.graph.trace.tracer import extend_environment
 from keras_port.tf1.graph.trace.values import State
 from keras_port.tf1.graph.trace.values import Value
 
@@ -19,56 +18,57 @@ Step = Callable[[Sequence[tf.Tensor]], list[tf.Tensor]]
 
 def run_loop(job: Job) -> None:
     """Traces one loop."""
-    loop = job.emitter.flow(job.scope).loop(job.unit.name)
-    same: dict[str, Value] = {
-        key: let_through(job, key, outside)
+    flow = job.tracer.get_control_flow(job.scope)
+    loop = flow.loops.get(job.unit.name)
+    fixed: dict[str, Value] = {
+        key: pass_inside(job, key, outside)
         for key, outside in loop.constants.items()
     }
     moving, values = [], []
     for variable in loop.variables:
         enter = variable.enter
-        value = let_through(job, f"{enter.name}:0", enter.inputs[0])
+        value = pass_inside(job, f"{enter.name}:0", enter.inputs[0])
         if isinstance(value, tf.Tensor):
             moving.append(variable)
             values.append(value)
         else:
-            # A variable itself is the same in each round.
-            same |= places(variable, value)
-            give(job, variable, value)
+            # A variable itself is the same in every round.
+            fixed |= place_inside(variable, value)
+            set_exits(job, variable, value)
 
-    def step(wanted: Sequence[str]) -> Step:
+    def make_step(wanted: Sequence[str]) -> Step:
         def run(given: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-            own = dict(same)
+            own = dict(fixed)
             for variable, value in zip(moving, given, strict=True):
-                own |= places(variable, value)
-            inside: Environment = inner(job.env, own)
-            job.emitter.emit(job.scope, wanted, inside)
-            return [job.emitter.tensor(key, inside) for key in wanted]
+                own |= place_inside(variable, value)
+            inside = extend_environment(job.env, own)
+            job.tracer.trace(job.scope, wanted, inside)
+            return [job.tracer.get_tensor(key, inside) for key in wanted]
 
         return run
 
     results = repeat(
-        job.emitter.state,
-        step([loop.condition]),
-        step([variable.update for variable in moving]),
+        job.tracer.state,
+        make_step([loop.condition]),
+        make_step([variable.update for variable in moving]),
         values,
         parallel=loop.parallel,
         writes=job.writes,
     )
     for variable, result in zip(moving, results, strict=True):
-        give(job, variable, result)
+        set_exits(job, variable, result)
 
 
-def places(variable: LoopVariable, value: Value) -> dict[str, Value]:
-    """Returns where a carried value is found within the loop."""
+def place_inside(variable: LoopVariable, value: Value) -> dict[str, Value]:
+    """Returns a value by the keys that it has inside the loop."""
     found = {f"{variable.merge.name}:0": value}
     if variable.switch is not None:
         found[f"{variable.switch.name}:1"] = value
     return found
 
 
-def give(job: Job, variable: LoopVariable, value: Value) -> None:
-    """Gives the value that a loop ends with."""
+def set_exits(job: Job, variable: LoopVariable, value: Value) -> None:
+    """Sets the value with which a loop ends."""
     for name in variable.exits:
         job.env[f"{name}:0"] = value
         job.env[f"^{name}"] = None
@@ -83,36 +83,47 @@ def repeat(
     parallel: int,
     writes: bool,
 ) -> list[tf.Tensor]:
-    """Traces a loop over values, and over the variables if it assigns.
+    """Traces a loop over values, and over the variables if it assigns them.
 
-    The shape of a value may change from round to round. Which ones do is not
-    in the graph, so that of the start is tried first, then less of it.
+    The shape of a value may change from round to round. The graph does not
+    say which shapes do, so the loop is traced with those of the start first,
+    and if that fails with more general ones.
+
+    Args:
+        state: The values of the variables, which the loop may change.
+        test: Traces whether the loop continues.
+        body: Traces one round.
+        values: The values at the start.
+        parallel: Number of rounds that may run at the same time.
+        writes: Whether the loop may assign to variables.
     """
     count = len(values)
-    start = [*values, *(state.current() if writes else [])]
+    start = [*values, *(state.get_mutable() if writes else [])]
     before = dict(state.values)
 
-    def with_state(function: Step, *, keeps: bool) -> Callable[..., Any]:
-        def run(*given: tf.Tensor) -> Any:
-            try:
-                if writes:
-                    state.set_current(list(given[count:]))
-                results = function(given[:count])
-                return results + (state.current() if keeps else [])
-            finally:
-                state.values = dict(before)
-
-        return run
+    def run(
+        step: Step, given: Sequence[tf.Tensor], *, keeps: bool
+    ) -> list[tf.Tensor]:
+        try:
+            if writes:
+                state.set_mutable(list(given[count:]))
+            results = step(given[:count])
+            return results + (state.get_mutable() if keeps else [])
+        finally:
+            state.values = dict(before)
 
     def test_once(*given: tf.Tensor) -> tf.Tensor:
-        return with_state(test, keeps=False)(*given)[0]
+        return run(test, given, keeps=False)[0]
+
+    def run_once(*given: tf.Tensor) -> list[tf.Tensor]:
+        return run(body, given, keeps=writes)
 
     errors: list[ValueError] = []
-    for invariants in shape_choices(start):
+    for invariants in list_invariants(start):
         try:
             results = tf.while_loop(
                 test_once,
-                with_state(body, keeps=writes),
+                run_once,
                 start,
                 shape_invariants=invariants,
                 parallel_iterations=parallel,
@@ -121,16 +132,19 @@ def repeat(
             errors.append(error)
             continue
         if writes:
-            state.set_current(list(results[count:]))
+            state.set_mutable(list(results[count:]))
         return list(results[:count])
     raise errors[-1]
 
 
-def shape_choices(values: Sequence[tf.Tensor]) -> list[list[tf.TensorShape]]:
-    """Returns the shapes that may hold in each round, the strictest first."""
+def list_invariants(values: Sequence[tf.Tensor]) -> list[list[tf.TensorShape]]:
+    """Returns shapes that may hold in every round, the strictest first."""
     exact = [value.shape for value in values]
     loose = [
         tf.TensorShape(None if one.rank is None else [None] * one.rank)
         for one in exact
     ]
     return [exact, loose, [tf.TensorShape(None) for _ in exact]]
+
+
+HANDLERS: dict[str, Handler] = {"loop": run_loop}

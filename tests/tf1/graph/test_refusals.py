@@ -1,4 +1,4 @@
-"""What cannot be run is refused by its name, before anything runs."""
+"""Operations that must not run are refused by name, before any runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -184,7 +184,7 @@ def test_a_gradient_that_was_python_is_refused_unless_frozen(
         ({"inputs": "w"}, ["Placeholder", "'x'", "`inputs` or `constants`"]),
         ({"constants": {"keep": 1.0}}, ["`constants`", "'keep'"]),
         ({"constants": {"x": 1.0}}, ["`constants`", "`inputs`"]),
-        ({"constants": {"h": (1.0, 2.0, 3.0)}}, ["shape", "Phase"]),
+        ({"constants": {"h": (1.0, 2.0)}}, ["Phase(training="]),
         ({"constants": {"h": "many"}}, ["float32", "'many'"]),
         ({"constants": {"h": 1.0}}, ["shape"]),
     ],

@@ -1,4 +1,4 @@
-"""The listing shows what somebody without the code needs to know."""
+"""The report shows what a user without the code needs to know."""
 
 from pathlib import Path
 
@@ -37,29 +37,29 @@ def test_the_prediction_is_among_the_likely_outputs(
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
             v1.train.Saver().save(session, str(tmp_path / "m"))
-    listing = list_graph(tmp_path)
-    names = [entry.name for entry in listing.outputs]
+    report = list_graph(tmp_path)
+    names = [entry.name for entry in report.outputs]
     assert output in names
     assert len(names) <= 3, names
     assert {one.op.name for one in built.inputs} <= {
-        entry.name for entry in listing.placeholders
+        entry.name for entry in report.placeholders
     }
-    assert not listing.refused
+    assert not report.refused
 
 
 def test_variables_have_shapes_types_and_whether_they_were_trained(
     tmp_path: Path,
 ) -> None:
     run(programs.batch_norm_fused, Mode("ref", "v1"), tmp_path)
-    listing = list_graph(tmp_path / "model.ckpt")
-    assert [str(one) for one in listing.variables] == [
+    report = list_graph(tmp_path / "model.ckpt")
+    assert [str(one) for one in report.variables] == [
         "bn/gamma (3,) float32, trained",
         "bn/beta (3,) float32, trained",
         "bn/moving_mean (3,) float32, not trained",
         "bn/moving_variance (3,) float32, not trained",
     ]
-    assert "placeholders: 3" in str(listing)
-    assert "is_training () bool" in str(listing)
+    assert "placeholders: 3" in str(report)
+    assert "is_training () bool" in str(report)
 
 
 def test_what_would_be_refused_is_listed(tmp_path: Path) -> None:
