@@ -128,6 +128,11 @@ class StepEarlyStopping(EvaluationListener):
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
 
+    @property
+    def state_name(self) -> str:
+        """Tells this callback from others in a snapshot."""
+        return f"StepEarlyStopping({self.monitor})"
+
     def get_state(self) -> dict[str, Any]:
         """Returns the state that a resumed training needs."""
         return {
