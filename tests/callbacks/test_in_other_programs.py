@@ -224,6 +224,7 @@ def test_a_stock_model_ignores_a_class_in_an_evaluation() -> None:
 
 
 @pytest.mark.fault("C20")
+@pytest.mark.filterwarnings("ignore:Learning rate reduction is conditioned")
 def test_epochs_without_an_evaluation_show_no_result() -> None:
     model = stock_model(optimizer=keras.optimizers.SGD(0.1))
     plateau = keras.callbacks.ReduceLROnPlateau(
@@ -317,10 +318,12 @@ def test_callbacks_work_in_a_loop_of_ones_own(add_history: bool) -> None:
     assert seen == [2, 4, 6]
 
 
+def unpickle(one: Any) -> Any:
+    return pickle.loads(pickle.dumps(one))
+
+
 @pytest.mark.fault("E6")
-@pytest.mark.parametrize(
-    "duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
-)
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, unpickle])
 def test_callbacks_and_the_history_are_copied_after_a_training(
     duplicate: Any, tmp_path: Any
 ) -> None:
