@@ -31,15 +31,18 @@ def compute_batch_gradients(
         outputs = model(batch.x, training=True)
         # Before the optimizer scales the loss, which takes a variable of it.
         build_optimizer(model)
-        loss = model.compute_loss(
-            batch.x, batch.y, outputs, batch.sample_weight
-        )
-        if shard is not None:
-            loss = scale_loss_to_shard(model, loss, shard)
-        scaled_loss = model.optimizer.scale_loss(loss)
+        # These scopes are those of the course's slides.
+        with tf.name_scope("cross_entropy"):
+            loss = model.compute_loss(
+                batch.x, batch.y, outputs, batch.sample_weight
+            )
+            if shard is not None:
+                loss = scale_loss_to_shard(model, loss, shard)
+            scaled_loss = model.optimizer.scale_loss(loss)
     variables = model.trainable_variables
-    gradients = tape.gradient(scaled_loss, variables)
-    gradients = unscale(model.optimizer, gradients, loss.dtype)
+    with tf.name_scope("gradients"):
+        gradients = tape.gradient(scaled_loss, variables)
+        gradients = unscale(model.optimizer, gradients, loss.dtype)
     return GradientResult(
         loss=loss,
         outputs=outputs,
