@@ -107,7 +107,14 @@ def check_labels_in(x: Any, y: Any, num_classes: int) -> Any:
     if known is not None:
         check_labels(known, num_classes)
         return x
-    return x.map(lambda *batch: check_labels_of_batch(batch, num_classes))
+
+    # Made of TensorFlow's operations alone; AutoGraph cannot read a lambda that
+    # does not begin its line, and warns.
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def check_batch(*batch: Any) -> tuple[Any, ...]:
+        return check_labels_of_batch(batch, num_classes)
+
+    return x.map(check_batch)
 
 
 def are_integer_labels(shape: Any, num_classes: int) -> bool:
