@@ -12,8 +12,17 @@ from tests.gates import checkout
 from tests.gates import markdown
 
 PAGES = checkout.pages()
-# `python` is executed, `python tf1` shows the TensorFlow 1 way and is compiled.
-INFO_STRINGS = {"python", "python tf1", "sh", "console", "text", "json"}
+# `python` is executed, `python tf1` shows the TensorFlow 1 way and is compiled,
+# `python upstream` is executed by tests/reliances/test_upstream.py.
+INFO_STRINGS = {
+    "python",
+    "python tf1",
+    "python upstream",
+    "sh",
+    "console",
+    "text",
+    "json",
+}
 
 
 @pytest.fixture

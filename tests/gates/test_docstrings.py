@@ -22,7 +22,8 @@ def namespace(small_mnist: keras_port.datasets.Splits) -> dict[str, Any]:
     """Returns what an example may use without saying where it comes from."""
     model = keras_port.models.build_perceptron()
     model.compile(
-        optimizer="sgd",
+        # Before Keras 3.15 it was called "SGD".
+        optimizer=keras.optimizers.SGD(name="sgd"),
         loss=keras_port.losses.CourseCrossEntropy(),
         metrics=["accuracy"],
     )

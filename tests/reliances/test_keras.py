@@ -235,10 +235,13 @@ def test_a_call_set_on_a_layer_replaces_the_one_of_its_class() -> None:
 
 
 def test_safe_mode_shows_in_whether_a_lambda_is_loaded() -> None:
-    config = keras.layers.Lambda(lambda x: x).get_config()
+    saved = keras.saving.serialize_keras_object(
+        keras.layers.Lambda(lambda x: x)
+    )
+    load = keras.saving.deserialize_keras_object
     with pytest.raises(ValueError, match="safe_mode"):
-        keras.layers.Lambda.from_config(config)
-    loaded = keras.layers.Lambda.from_config(config, safe_mode=False)
+        load(saved)
+    loaded = load(saved, safe_mode=False)
     assert float(loaded(tf.constant(2.0))) == 2.0
 
 
