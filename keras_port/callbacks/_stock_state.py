@@ -5,12 +5,19 @@ from typing import Any
 import keras
 import numpy as np
 
-# They compare a result with the best so far, and count.
-STOCK_CALLBACKS = (
-    keras.callbacks.EarlyStopping,
-    keras.callbacks.ModelCheckpoint,
-    keras.callbacks.ReduceLROnPlateau,
-)
+# What they count and compare, by the names of their attributes.
+ATTRIBUTES = {
+    keras.callbacks.EarlyStopping: (
+        "best",
+        "best_epoch",
+        "best_weights",
+        "stopped_epoch",
+        "wait",
+    ),
+    keras.callbacks.ModelCheckpoint: ("best", "epochs_since_last_save"),
+    keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
+}
+STOCK_CALLBACKS = tuple(ATTRIBUTES)
 
 
 class StockState:
@@ -33,12 +40,13 @@ class StockState:
         return getattr(self.callback, "stopped_epoch", 0) or None
 
     def get_state(self) -> dict[str, Any]:
-        """Returns the attributes that hold plain values."""
-        return {
-            name: np.asarray(value) if isinstance(value, np.generic) else value
-            for name, value in vars(self.callback).items()
-            if is_plain(value) and name not in ("params", "_model")
-        }
+        """Returns what the callback has counted and compared so far."""
+        names = next(
+            names
+            for cls, names in ATTRIBUTES.items()
+            if isinstance(self.callback, cls)
+        )
+        return {name: getattr(self.callback, name) for name in names}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""

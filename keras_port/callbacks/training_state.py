@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_port._support import check_integer
+from keras_port._support import local_path
 from keras_port.callbacks import _model_state
 from keras_port.callbacks._position import Position
 from keras_port.callbacks._steps import Every
@@ -135,7 +136,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         for callback in stateful_callbacks:
             if not isinstance(callback, STOCK_CALLBACKS):
                 check_participant(callback)
-        self.directory = pathlib.Path(directory)
+        self.directory = local_path("directory", directory)
         self.save_freq = check_integer("save_freq", save_freq)
         self.max_to_keep = check_integer("max_to_keep", max_to_keep)
         self.total_steps = total_steps
@@ -155,6 +156,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._batch_size: int | None = None
         self._goes_on_over_epochs = False
         self._asked_for_nothing = False
+        self._is_prepared = False
         self._newest = self._read_newest()
         self._to_restore: dict[str, Any] | None = None
         self._start_fit(Progress())
@@ -210,6 +212,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             arguments.get("callbacks"), keras.callbacks.CallbackList
         ):
             arguments["callbacks"] = [*others, self]
+        self._is_prepared = True
         self._batch_size = find_batch_size(arguments)
         steps = arguments.get("steps_per_epoch")
         self._goes_on_over_epochs = steps is not None
@@ -241,6 +244,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 f"{known}, where the data starts. Create the `TrainingState` "
                 "and the data again."
             )
+        self._check_steps()
         if here > newest and (was_interrupted or newest):
             self._refuse_to_go_back(here, newest, was_interrupted)
         # A model that has these steps already is left as it is: what the
@@ -253,6 +257,23 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if function is not None:
             function.before.append(self._skip)
             function.after.append(self._count)
+
+    def _check_steps(self) -> None:
+        """Raises an error if Keras would train without an end.
+
+        Keras takes 0 steps and a negative number for "not given", which
+        `GradientModel.fit` does not.
+        """
+        steps = self.params.get("steps")
+        is_known = steps is not None and steps > 0
+        if is_known or self._is_prepared or self._newest is None:
+            return
+        raise ValueError(
+            f"`fit` does not know its number of steps: `steps_per_epoch` is "
+            f"0, negative or missing. {self.directory} has a snapshot of step "
+            f"{self._get_newest('step')}. If the training ends there, it is "
+            "finished; otherwise pass `steps_per_epoch`."
+        )
 
     def _refuse_to_go_back(
         self, here: int, newest: int, was_interrupted: bool
@@ -393,6 +414,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         INTERRUPTED.discard(self.model)
         unwrap_train_function(self.model)
         self._names_read.clear()
+        self._is_prepared = False
         if self._is_over and self._newest is not None:
             # Keras has added an epoch, of no step.
             self.model.history.epoch[:] = self._newest["model"]["epochs"]

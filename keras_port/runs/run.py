@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_port._support import check_integer
+from keras_port._support import local_path
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
@@ -112,7 +113,7 @@ class Run:
         max_steps: int,
         save_freq: int = 1000,
     ) -> None:
-        self.directory = pathlib.Path(directory)
+        self.directory = local_path("directory", directory)
         self.max_steps = check_integer("max_steps", max_steps)
         self.save_freq = check_integer("save_freq", save_freq)
         self.model_path = self.directory / MODEL_FILE
