@@ -235,7 +235,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         here = get_step(self.model)
         was_interrupted = self.model in INTERRUPTED
         INTERRUPTED.add(self.model)
-        self._start_fit(Progress())
+        # A second `fit` of the same model goes on counting.
+        same = here == newest and self._newest is not None
+        self._start_fit(Progress(self._get_newest("batches") if same else 0))
         self._to_restore = None
         if newest != known and (newest != here or was_interrupted):
             raise ValueError(

@@ -789,6 +789,8 @@ def test_epochs_of_another_length_are_refused(tmp_path: Any) -> None:
 
 
 @pytest.mark.fault("C40")
+@pytest.mark.filterwarnings("ignore:Learning rate reduction is conditioned")
+@pytest.mark.filterwarnings("ignore:Early stopping conditioned")
 def test_stock_callbacks_with_a_state_are_resumed(tmp_path: Any) -> None:
     def program(directory: Any, *more: Any) -> tuple[Any, Any]:
         keras.utils.set_random_seed(4)
