@@ -27,7 +27,7 @@ with cli.quiet_imports():
 
 
 def build_model(learning_rate: float) -> models.ImageModel:
-    """Builds the course's network and compiles it as the course trains it."""
+    """Builds the course's network and compiles it as the course does."""
     model = models.build_cnn()
     model.compile(
         optimizer=optimizers.Adam(learning_rate),
