@@ -53,9 +53,15 @@ def prose(page: Path) -> Iterator[tuple[int, str]]:
 
 def links(page: Path) -> Iterator[tuple[int, str]]:
     """Yields the line and the target of every link of a page."""
-    for number, text in prose(page):
-        for target in LINK.findall(text) + REFERENCE.findall(text):
+    lines = list(prose(page))
+    for number, text in lines:
+        for target in REFERENCE.findall(text):
             yield number, target
+    # The text of a link may span two lines.
+    text = "\n".join(text for _, text in lines)
+    for match in LINK.finditer(text):
+        number, _ = lines[text.count("\n", 0, match.start())]
+        yield number, match[1]
 
 
 def anchors(page: Path) -> set[str]:
