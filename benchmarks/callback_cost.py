@@ -178,7 +178,7 @@ def measure(
             more = kinds["everything"](pathlib.Path(folder))
             train(splits, [memory, *more], memory_steps, batch_size)
         sizes = ", ".join(f"{size:,.0f}" for size in memory.sizes)
-        table.notes.append(f"MiB each {FREQ} steps, with everything: {sizes}")
+        table.notes.append(f"MiB every {FREQ} steps, with everything: {sizes}")
     return report.Report([table])
 
 

@@ -36,7 +36,7 @@ class Recipe:
 
     Args:
         batch_size: Examples per step.
-        hard_examples: Examples of each batch to train on, `None` for all.
+        hard_examples: Examples of every batch to train on, `None` for all.
         warmup_batches: First batches, which are truncated to `hard_examples`
             examples.
         max_steps: Steps; with `one_cycle` the length of the cycle.
@@ -80,7 +80,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 def define_flags() -> None:
     """Defines the flags of this script."""
     flags.DEFINE_string("json", None, "File to write every number to.")
-    flags.DEFINE_integer("seeds", 3, "Runs of each kind.", lower_bound=1)
+    flags.DEFINE_integer("seeds", 3, "Runs of every kind.", lower_bound=1)
     flags.DEFINE_multi_enum(
         "kind", list(CHANGES), list(CHANGES), "What to train."
     )

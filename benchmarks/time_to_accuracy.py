@@ -1,6 +1,6 @@
 """Measures how long a whole run takes and what accuracy it reaches.
 
-Runs these commands in turn, and measures each from its start to its end:
+Runs these commands in turn and measures them from start to end:
 
 - fast: `examples/train_cnn.py --recipe=fast`, with --seeds seeds;
 - course: `examples/train_cnn.py`, the course's recipe to its early stop;
@@ -43,7 +43,7 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "course_seeds", 1, "Runs of the course's recipe.", lower_bound=1
     )
-    flags.DEFINE_multi_string("flag", [], "Further flag for each run.")
+    flags.DEFINE_multi_string("flag", [], "Further flag for every run.")
     flags.DEFINE_multi_enum(
         "kind", list(COMMANDS), list(COMMANDS), "What to run."
     )

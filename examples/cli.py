@@ -319,7 +319,7 @@ def share_batches(num_devices: int) -> contextlib.AbstractContextManager[Any]:
     another number of devices.
 
     Args:
-        num_devices: Devices that share each batch.
+        num_devices: Devices that share every batch.
     """
     from keras_port import distribution
 

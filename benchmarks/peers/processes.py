@@ -59,7 +59,7 @@ def find_python(environment: str | None) -> str:
     """Returns the Python of an environment.
 
     Raises:
-        MissingPeerError: If there is none.
+        MissingPeerError: If the environment does not exist.
     """
     if environment is None:
         return sys.executable

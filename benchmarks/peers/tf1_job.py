@@ -49,7 +49,7 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.DEFINE_integer("seed", 1, "Of weights, dropout and order.")
-    flags.DEFINE_integer("max_steps", 20_000, "Steps at the most.")
+    flags.DEFINE_integer("max_steps", 20_000, "Maximum number of steps.")
 
 
 def make(work: Work, data: Mnist) -> Measurement:
