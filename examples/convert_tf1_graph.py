@@ -208,9 +208,10 @@ def convert(
 def summarize(result: Conversion) -> str:
     """Returns the last line of the script."""
     return (
-        f"{result.path}: test accuracy {result.old_accuracy:.4f} for the old "
-        f"network, {result.head_accuracy:.4f} for the new head. Loaded again, "
-        f"its predictions are {'the same' if result.is_same else 'different'}."
+        f"{result.path}: the old network names {result.old_accuracy:.4f} of "
+        f"the test images right, the new head {result.head_accuracy:.4f}; "
+        f"loaded again, its predictions are "
+        f"{'the same' if result.is_same else 'different'}."
     )
 
 
