@@ -27,7 +27,7 @@ with cli.quiet_imports():
 
 
 def build_model(learning_rate: float) -> models.ImageModel:
-    """Builds the course's network and compiles it as the course trains it."""
+    """Builds the course's network and compiles it as the course does."""
     model = models.build_cnn()
     model.compile(
         optimizer=optimizers.Adam(learning_rate),
@@ -55,7 +55,10 @@ def train_cnn(
     max_shift: int = 0,
     recipe: Mapping[str, Any] | None = None,
 ) -> runs.Results:
-    """Trains the network, or resumes its training, and returns the results."""
+    """Trains the network, or resumes its training, and returns the results.
+
+    The last three arguments are what the fast recipe changes.
+    """
     # First, because a CPU must be split before TensorFlow uses it.
     devices = cli.share_batches(num_devices)
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
@@ -120,10 +123,7 @@ def train_cnn(
 def define_flags() -> None:
     """Defines the flags of this script."""
     cli.define_run_flags(
-        workdir="runs/cnn",
-        max_steps=20_000,
-        eval_freq=100,
-        learning_rate=1e-4,
+        workdir="runs/cnn", max_steps=20_000, eval_freq=100, learning_rate=1e-4
     )
     cli.define_device_flags()
     train_cnn_fast.define_recipe_flag()

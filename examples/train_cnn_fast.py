@@ -18,10 +18,10 @@ with cli.quiet_imports():
     from keras_port import optimizers
     from keras_port import training
 
-# So that --help of train_cnn.py lists the flag that is defined here.
+# So that --help of train_cnn.py lists the flag that this module defines for it.
 flags.disclaim_key_flags()
 
-# Of the flags of train_cnn.py.
+# Defaults of the flags of train_cnn.py with this recipe.
 DEFAULTS = {"batch_size": 300, "max_steps": 550, "learning_rate": 3e-3}
 
 
@@ -90,13 +90,13 @@ def define_recipe_flag() -> None:
         "How to train. `fast` has other defaults: "
         f"--max_steps={DEFAULTS['max_steps']} "
         f"--batch_size={DEFAULTS['batch_size']} "
-        f"--learning_rate={DEFAULTS['learning_rate']}, the peak of one cycle "
-        "over all steps, and one validation, at their end.",
+        f"--learning_rate={DEFAULTS['learning_rate']}, the highest "
+        "value of one cycle over all steps, and one validation at the end.",
     )
 
 
 def set_flag_defaults() -> None:
-    """Changes the values of the flags that the command does not give."""
+    """Changes the values of the flags that the command line does not set."""
     cli.set_flag_defaults(DEFAULTS)
     # One validation, where the learning rate has fallen to 0.
     cli.set_flag_defaults({"eval_freq": flags.FLAGS.max_steps})

@@ -1,8 +1,9 @@
 """Lesson 1: trains the one-layer perceptron.
 
-Shows every intermediate value of the untrained network on five images, then
-trains for --max_steps steps, with validation and test accuracy every
---eval_freq steps. Ctrl-C ends in order; the same command resumes.
+Prints every intermediate value of the untrained network for five images, then
+trains for --max_steps steps and shows the validation and test accuracy every
+--eval_freq steps. Ctrl-C stops the training cleanly; the same command resumes
+it.
 """
 
 import contextlib
@@ -58,7 +59,7 @@ def train_perceptron(
     model = build_model(learning_rate)
     x, y = mnist.train.next_batch(5)
     with np.printoptions(precision=4, suppress=True, linewidth=100):
-        for name, value in intermediate_values(model, x, y).items():
+        for name, value in compute_intermediate_values(model, x, y).items():
             print(f"{name} =\n{value}")
     accuracy = training.Evaluator(model, mnist.test).evaluate()["accuracy"]
     print(f"Before training: test accuracy {accuracy:.4f}.")
@@ -87,7 +88,7 @@ def train_perceptron(
                 mnist.test, eval_freq=eval_freq, prefix="test"
             ),
         ],
-        # A step is so short that calling it takes most of the time.
+        # A step is so short that a call with one step is mostly overhead.
         max_steps_per_execution=50,
     )
     # The model has the best weights now.
@@ -100,7 +101,7 @@ def train_perceptron(
 
 
 def build_model(learning_rate: float) -> models.ImageModel:
-    """Returns the course's perceptron, compiled as the course trains it."""
+    """Builds the course's perceptron and compiles it as the course does."""
     model = models.build_perceptron()
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate),
@@ -110,10 +111,10 @@ def build_model(learning_rate: float) -> models.ImageModel:
     return model
 
 
-def intermediate_values(
+def compute_intermediate_values(
     model: models.ImageModel, x: np.ndarray, y: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns every value between the images and the loss, as in lesson 1.
+    """Computes every value between the images and the loss, as in lesson 1.
 
     Args:
         model: The perceptron.
@@ -134,10 +135,10 @@ def intermediate_values(
 
 
 def use_one_thread_per_operation() -> None:
-    """Keeps TensorFlow from dividing matrix products of microseconds.
+    """Makes TensorFlow run every matrix product on one thread.
 
-    Dividing one takes longer than computing it. A process that has used
-    TensorFlow before keeps its threads.
+    The products take microseconds, and splitting one takes longer than
+    computing it. A process that has already used TensorFlow keeps its threads.
     """
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)

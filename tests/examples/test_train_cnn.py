@@ -251,7 +251,7 @@ def test_the_same_command_resumes_and_a_second_ctrl_c_ends_at_once(
         _, err = process.communicate()
     assert process.returncode == 1
     assert err.splitlines()[-1] == (
-        "train_cnn.py: Ended at once. The same command resumes."
+        "train_cnn.py: Stopped at once. The same command resumes."
     )
     assert "Traceback" not in err
     after = read_record(model)
