@@ -212,6 +212,27 @@ def define_run_flags(
     )
 
 
+def define_device_flags() -> None:
+    """Defines the flags of a script that runs in two precisions and shares.
+
+    The results do not depend on how many devices share a batch.
+    """
+    flags.DEFINE_integer(
+        "num_devices",
+        1,
+        "Devices that share each batch: GPUs or, without one, parts of the "
+        "CPU. The results do not depend on it.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "precision",
+        None,
+        list(PRECISIONS),
+        "Of the computation; the weights are always float32. Without it "
+        "float32, and with --recipe=fast bfloat16 where the machine has it.",
+    )
+
+
 def data_dir() -> pathlib.Path | None:
     """Returns the value of --data_dir, `None` for the MNIST in the package."""
     name = flags.FLAGS.data_dir
@@ -235,6 +256,14 @@ def run_arguments() -> dict[str, Any]:
     }
 
 
+def device_arguments() -> dict[str, Any]:
+    """Returns the values of `define_device_flags` by name."""
+    return {
+        "num_devices": flags.FLAGS.num_devices,
+        "precision": flags.FLAGS.precision or "float32",
+    }
+
+
 def set_flag_defaults(defaults: Mapping[str, Any]) -> None:
     """Changes the values of the flags that the command does not give."""
     for name, value in defaults.items():
@@ -247,6 +276,15 @@ def set_flag_defaults(defaults: Mapping[str, Any]) -> None:
 def dataset_name(data_dir: pathlib.Path | None) -> str:
     """Returns where the images come from."""
     return str(data_dir or "MNIST inside keras_port")
+
+
+def get_hparams(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a run that TensorBoard compares runs by."""
+    names = ("batch_size", "learning_rate", "seed")
+    return {
+        **{name: settings[name] for name in names},
+        "dataset": dataset_name(settings["data_dir"]),
+    }
 
 
 def announce(run: "runs.Run") -> None:
@@ -273,7 +311,23 @@ def summarize(results: "runs.Results") -> str:
     )
 
 
-# bfloat16.
+# Devices and precision.
+
+
+def share_batches(num_devices: int) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which a model is built to share its batches.
+
+    Splits the CPU into devices if there is no GPU. A run may resume with
+    another number of devices.
+
+    Args:
+        num_devices: Devices that share each batch.
+    """
+    from keras_port import distribution
+
+    if num_devices == 1:
+        return contextlib.nullcontext()
+    return distribution.mirrored_strategy(num_devices).scope()
 
 
 def has_bfloat16() -> bool:

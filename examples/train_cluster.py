@@ -86,20 +86,18 @@ def train_as_worker(
     """Trains as the worker that `TF_CONFIG` names; the chief prints."""
     strategy = distribution.multi_worker_strategy()
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    settings = {
+        "data_dir": data_dir,
+        "batch_size": batch_size,
+        "eval_freq": eval_freq,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "script": "train_cluster",
+        "network": network,
+    }
     run = runs.Run(
-        workdir,
-        settings={
-            "data_dir": data_dir,
-            "batch_size": batch_size,
-            "eval_freq": eval_freq,
-            "patience": patience,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "script": "train_cluster",
-            "network": network,
-        },
-        max_steps=max_steps,
-        save_freq=save_freq,
+        workdir, settings=settings, max_steps=max_steps, save_freq=save_freq
     )
     if run.results is not None:
         cli.announce_finished(run)
@@ -131,12 +129,7 @@ def train_as_worker(
                 update_freq=10,
                 histogram_freq=500,
                 data=mnist.validation[:200],
-                hparams={
-                    "batch_size": batch_size,
-                    "learning_rate": learning_rate,
-                    "seed": seed,
-                    "dataset": cli.dataset_name(data_dir),
-                },
+                hparams=cli.get_hparams(settings),
                 overwrite=True,
             ),
         ],

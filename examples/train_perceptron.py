@@ -38,19 +38,17 @@ def train_perceptron(
 ) -> runs.Results:
     """Trains the network, or resumes its training, and returns the results."""
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    settings = {
+        "data_dir": data_dir,
+        "batch_size": batch_size,
+        "eval_freq": eval_freq,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "script": "train_perceptron",
+    }
     run = runs.Run(
-        workdir,
-        settings={
-            "data_dir": data_dir,
-            "batch_size": batch_size,
-            "eval_freq": eval_freq,
-            "patience": patience,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "script": "train_perceptron",
-        },
-        max_steps=max_steps,
-        save_freq=save_freq,
+        workdir, settings=settings, max_steps=max_steps, save_freq=save_freq
     )
     if run.results is not None:
         cli.announce_finished(run)
@@ -81,13 +79,8 @@ def train_perceptron(
                 update_freq=10,
                 histogram_freq=500,
                 data=mnist.validation[:200],
-                hparams={
-                    "batch_size": batch_size,
-                    "learning_rate": learning_rate,
-                    "seed": seed,
-                    "dataset": cli.dataset_name(data_dir),
-                },
-                # The folder belongs to this run, as run.json says.
+                hparams=cli.get_hparams(settings),
+                # `run` has checked that the curves belong to this run.
                 overwrite=True,
             ),
             callbacks.StepEvaluation(

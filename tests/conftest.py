@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import gc
 import os
+import re
 
 # Read when TensorFlow and Keras are imported, so set before. A test run on a
 # machine whose keras.json names another backend tests TensorFlow all the same.
@@ -19,6 +20,8 @@ SEED = 20_260_101
 # The CPU stands for so many devices in the tests of `distribution`. It must be
 # divided before TensorFlow uses it; the others see the first device only.
 DEVICES = 4
+# The letter says which list of reports the fault is from.
+FAULT_ID = re.compile(r"[A-Z]\d+")
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
@@ -69,7 +72,7 @@ def fault_ids(item: pytest.Item) -> set[str]:
     ids = set()
     for marker in item.iter_markers("fault"):
         if not marker.args or not all(
-            isinstance(arg, str) and arg[:1] == "B" and arg[1:].isdigit()
+            isinstance(arg, str) and FAULT_ID.fullmatch(arg)
             for arg in marker.args
         ):
             raise pytest.UsageError(
