@@ -87,6 +87,16 @@ def test_a_test_that_only_stock_passes_is_found(keras_checkout: Path) -> None:
         assert "NOT DOCUMENTED: `test_stock`" in compare.to_markdown([row])
 
 
+def test_the_outcomes_of_keras_may_be_known(keras_checkout: Path) -> None:
+    stock = {"SmallTest::test_equal": "passed", "SmallTest::test_old": "passed"}
+    with mock.patch.dict(compare.SUITES, {SUITE: ("models",)}):
+        row = compare.compare(
+            keras_checkout, SUITE, compare.Row(SUITE, stock, {}, stock)
+        )
+    assert row.stock == row.control == stock
+    assert row.lost() == ["SmallTest::test_old"]
+
+
 def test_what_fails_for_the_conversion_is_not_lost() -> None:
     row = compare.Row(
         SUITE,
