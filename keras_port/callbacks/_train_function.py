@@ -71,8 +71,9 @@ def wrap_train_function(model: keras.Model) -> TrainFunction | None:
         current = current.function
     if current is None or getattr(model, "history", None) is None:
         return None
-    model.train_function = TrainFunction(model, current)
-    return model.train_function
+    function = TrainFunction(model, current)
+    model.train_function = function
+    return function
 
 
 def unwrap_train_function(model: keras.Model) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_port.callbacks.tensorboard.flat_results import flatten_results
+
 
 class RunningMeans:
     """Separates the newest steps from the running means of the metrics.
@@ -70,7 +72,7 @@ class RunningMeans:
         if len(names) < len(metrics):
             results = self.model.get_metrics_result()
             for name in results.keys() - set(names):
-                values[name] = float(results[name])
+                values |= flatten_results({name: results[name]})
         return values
 
     def _subtract_last(
@@ -81,7 +83,10 @@ class RunningMeans:
         for name, (total, count) in now.items():
             old_total, old_count = self._before.get(name, (0.0, 0.0))
             more_total, more_count = self._waiting.get(name, (0.0, 0.0))
-            if count < old_count:  # Other code has reset the metrics.
+            # Other code has reset the metrics; perhaps after every batch, as
+            # a loop of one's own may do.
+            is_other = count == old_count and total != old_total
+            if count < old_count or is_other:
                 old_total, old_count = 0.0, 0.0
             if count > old_count:
                 more_total += total - old_total
