@@ -1,15 +1,71 @@
 """The step of a training, and what is due at it."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import keras
 
 
 def get_step(model: keras.Model) -> int:
-    """Returns the number of updates that the optimizer has made."""
+    """Returns the number of updates that the optimizer has made.
+
+    A model that does not use the optimizer of `compile` but others, as a GAN
+    does, is at the step of the one that has made the most updates.
+    """
     # Not the batch index that Keras passes to callbacks. That index is wrong
     # with `steps_per_execution` (50 steps at 20 per call report 59), counts
     # batches whose gradients are only accumulated, and starts again at 0 in
     # every epoch and every `fit`.
-    return int(model.optimizer.iterations.numpy())
+    optimizer = getattr(model, "optimizer", None)
+    step = 0 if optimizer is None else int(optimizer.iterations)
+    if step:
+        return step
+    updates = [int(one.iterations) for one in list_optimizers(model)]
+    return max(updates, default=0)
+
+
+def list_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Returns the optimizer of `compile`, and those that the model keeps.
+
+    A model that trains with several optimizers keeps them in attributes, alone
+    or in a list or a dictionary.
+    """
+    found: dict[int, Any] = {}
+    for value in (getattr(model, "optimizer", None), *find_optimizers(model)):
+        if value is not None:
+            found.setdefault(id(value), value)
+    wrapped = {
+        id(getattr(one, "inner_optimizer", None)) for one in found.values()
+    }
+    return [one for key, one in found.items() if key not in wrapped]
+
+
+def find_optimizers(model: keras.Model) -> Iterator[Any]:
+    """Yields the optimizers among the attributes of a model."""
+    for value in list(vars(model).values()):
+        candidates = [value]
+        if isinstance(value, list | tuple):
+            candidates = list(value)
+        elif isinstance(value, dict):
+            candidates = list(value.values())
+        for one in candidates:
+            if isinstance(one, keras.optimizers.Optimizer):
+                yield one
+
+
+def check_optimizer(model: keras.Model, name: str) -> None:
+    """Raises `ValueError` for a model whose steps cannot be counted.
+
+    Args:
+        model: A compiled model.
+        name: Name of the callback that counts them.
+    """
+    if not list_optimizers(model):
+        raise ValueError(
+            f"`{name}` counts the updates of the model's optimizer, and the "
+            "model has none. Compile it with an optimizer, or keep those of "
+            "your own `train_step` in attributes of the model."
+        )
 
 
 class Every:

@@ -71,9 +71,9 @@ def wrap_train_function(model: keras.Model) -> TrainFunction | None:
         current = current.function
     if current is None or getattr(model, "history", None) is None:
         return None
-    function = TrainFunction(model, current)
-    model.train_function = function
-    return function
+    wrapped = TrainFunction(model, current)
+    model.train_function = wrapped
+    return wrapped
 
 
 def unwrap_train_function(model: keras.Model) -> None:

@@ -1,5 +1,7 @@
 """Passes the results of evaluations to other callbacks, in any order."""
 
+from typing import Any
+
 import keras
 
 
@@ -63,6 +65,10 @@ class EvaluationChannel:
         self.sources: list[keras.callbacks.Callback] = []
         self.listeners: list[EvaluationListener] = []
         self._names: dict[str, list[str]] = {}
+
+    def __reduce__(self) -> Any:
+        """Pickles as an empty channel: a copy of a history has no `fit`."""
+        return EvaluationChannel, ()
 
     def announce(self, source: str, names: list[str]) -> None:
         """Tells the listeners which results to expect, before the first step.

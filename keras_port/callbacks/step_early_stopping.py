@@ -128,6 +128,11 @@ class StepEarlyStopping(EvaluationListener):
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
 
+    @property
+    def state_name(self) -> str:
+        """Tells this callback from others in a snapshot."""
+        return f"StepEarlyStopping({self.monitor})"
+
     def get_state(self) -> dict[str, Any]:
         """Returns the state that a resumed training needs."""
         return {
@@ -145,6 +150,8 @@ class StepEarlyStopping(EvaluationListener):
         self.wait = state["wait"]
         self.stopped_step = state["stopped_step"]
         self._best_weights = state["best_weights"]
+        if self.wait < self.patience:
+            self.stopped_step = None  # The patience is longer now.
 
     def _reset(self) -> None:
         self.best = None

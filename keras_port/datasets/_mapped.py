@@ -34,8 +34,8 @@ def row_gatherer(
         shape: Shape of one image in the result, of as many pixels.
 
     Returns:
-        Function of a vector of indices, whose length is known when it is
-        traced; returns uint8 (len(indices), *shape).
+        Function of a vector of indices; returns uint8
+        (len(indices), *shape).
     """
     if not is_mapped(images):
         held = tf.constant(images.reshape(len(images), *shape))
@@ -52,6 +52,6 @@ def row_gatherer(
         # Not stateful: the same indices give the same images.
         rows = tf.numpy_function(read, [indices], tf.uint8, stateful=False)
         # Also sets the shape, which is unknown after a Python function.
-        return tf.reshape(rows, (indices.shape[0], *shape))
+        return tf.reshape(rows, (indices.shape[0] or -1, *shape))
 
     return gather

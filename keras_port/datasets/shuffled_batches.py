@@ -1,4 +1,4 @@
-"""Endless batches whose order is a pure function of (seed, step)."""
+"""Batches whose order is a pure function of (seed, step)."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -25,15 +25,19 @@ def shuffled_batches(
     *,
     seed: int,
     start_batch: int = 0,
+    epochs: int | None = None,
     image_shape: Sequence[int] | None = None,
     one_hot: bool = False,
     max_shift: int = 0,
 ) -> tf.data.Dataset:
-    """Returns endless batches of a split, every epoch in a different order.
+    """Returns batches of a split, every epoch in a different order.
 
     The batch of step k depends only on `seed` and k, so there is no state to
     save: with `start_batch=k`, a resumed training continues with the next
     batch. An epoch has every image once; a batch may span several epochs.
+
+    The batches are endless, so `fit` needs `steps_per_epoch`, unless `epochs`
+    is set.
 
     Args:
         split: The images and labels. They are held once, as uint8; images in
@@ -43,6 +47,9 @@ def shuffled_batches(
             orders. An order may change with the version of TensorFlow.
         start_batch: Number of batches to skip; `model.optimizer.iterations` to
             resume a training. Defaults to 0.
+        epochs: Number of epochs after which the batches end, for programs that
+            read a dataset to its end. The last batch is smaller if the epochs
+            do not fill it. Defaults to None, endless.
         image_shape: Shape of one image in the batch, of as many pixels as the
             split's, such as (784,), (28, 28) or (28, 28, 1). Defaults to None,
             one row of height * width.
@@ -52,14 +59,17 @@ def shuffled_batches(
             left or right; the border is black. Defaults to 0.
 
     Returns:
-        Dataset of infinite cardinality. Its elements are images, float32
-        (batch_size, *image_shape) from 0 to 1, with labels, int32
-        (batch_size,) or float32 (batch_size, num_classes).
+        Dataset of known or infinite cardinality. Its elements are images,
+        float32 (batch_size, *image_shape) from 0 to 1, with labels, int32
+        (batch_size,) or float32 (batch_size, num_classes). It yields the same
+        batches each time it is iterated, so for three epochs of `fit` pass
+        `epochs=3` here and not there.
 
     Raises:
         TypeError: If `split` is not an `ImageSplit`.
-        ValueError: If a number is out of range, or `image_shape` does not
-            hold the pixels of an image.
+        ValueError: If a number is out of range, `start_batch` is beyond the
+            last of the `epochs`, or `image_shape` does not hold the pixels of
+            an image.
 
     Example:
 
@@ -78,6 +88,8 @@ def shuffled_batches(
     start_batch = check_integer(
         "start_batch", start_batch, minimum=0, maximum=INT64_MAX // batch_size
     )
+    if epochs is not None:
+        epochs = check_epochs(epochs, len(split), batch_size, start_batch)
     shape = check_image_shape(image_shape, split)
     max_shift = check_integer(
         "max_shift", max_shift, minimum=0, maximum=min(split.images.shape[1:])
@@ -98,14 +110,21 @@ def shuffled_batches(
         pixels = gather_images(indices)
         if step is not None:
             pixels = randomly_shifted(pixels, max_shift, seed, step)
-            pixels = tf.reshape(pixels, (batch_size, *shape))
+            pixels = tf.reshape(pixels, (-1, *shape))
+            pixels = tf.ensure_shape(pixels, (indices.shape[0], *shape))
         return scale_pixels(pixels), classes
 
-    stream = shuffled_indices(len(split), seed, start_batch * batch_size)
-    batches = stream.rebatch(batch_size, drop_remainder=True)
-    # `rebatch` does not know that its input is endless.
-    endless = tf.data.experimental.assert_cardinality(
+    stream = shuffled_indices(
+        len(split), seed, start_batch * batch_size, epochs
+    )
+    # The shape of a batch is known, unless the last one is smaller.
+    is_filled = epochs is None or epochs * len(split) % batch_size == 0
+    batches = stream.rebatch(batch_size, drop_remainder=is_filled)
+    # `rebatch` does not know how many batches it makes.
+    length = tf.data.experimental.assert_cardinality(
         tf.data.INFINITE_CARDINALITY
+        if epochs is None
+        else -(-epochs * len(split) // batch_size) - start_batch
     )
     if max_shift:
         numbered = batches.enumerate(start_batch)
@@ -114,19 +133,22 @@ def shuffled_batches(
         )
     else:
         batches = mapped(batches, make_batch)
-    batches = batches.apply(endless).prefetch(PREFETCHED)
+    batches = batches.apply(length).prefetch(PREFETCHED)
     batches = batches.with_options(batch_options())
     note_labels(batches, split.labels)
     return batches
 
 
-def shuffled_indices(count: int, seed: int, start: int) -> tf.data.Dataset:
+def shuffled_indices(
+    count: int, seed: int, start: int, epochs: int | None = None
+) -> tf.data.Dataset:
     """Yields the indices of every epoch as one vector.
 
     Args:
         count: Examples in an epoch.
         seed: The seed of all orders.
         start: Position in the stream of examples to begin at.
+        epochs: Number of the epoch before which to end, or `None` for never.
     """
     first_epoch, skipped = divmod(start, count)
     skipped = tf.constant(skipped, tf.int64)
@@ -145,7 +167,10 @@ def shuffled_indices(count: int, seed: int, start: int) -> tf.data.Dataset:
         begin = tf.where(epoch == first_epoch, skipped, 0)
         return shuffled[begin:]
 
-    return mapped(tf.data.Dataset.counter(first_epoch), order)
+    numbers = tf.data.Dataset.counter(first_epoch)
+    if epochs is not None:
+        numbers = numbers.take(max(epochs - first_epoch, 0))
+    return mapped(numbers, order)
 
 
 def mapped(
@@ -169,6 +194,21 @@ def batch_options() -> tf.data.Options:
     # Searching for optimizations delays the first batch by 40 ms.
     options.experimental_optimization.apply_default_optimizations = False
     return options
+
+
+def check_epochs(
+    epochs: int, count: int, batch_size: int, start_batch: int
+) -> int:
+    """Returns a number of epochs that reach as far as `start_batch`."""
+    # No position in the stream of examples is beyond int64.
+    epochs = check_integer("epochs", epochs, maximum=INT64_MAX // count)
+    total = -(-epochs * count // batch_size)
+    if start_batch > total:
+        raise ValueError(
+            f"`start_batch` must be at most {total:,}, the number of batches "
+            f"in `epochs={epochs}`. Received: start_batch={start_batch}"
+        )
+    return epochs
 
 
 def check_image_shape(

@@ -15,9 +15,9 @@ from keras_port._support import value_errors
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import is_mapped
 from keras_port.datasets import scale_pixels
-from keras_port.losses import check_labels
 from keras_port.training.fit_checks import are_integer_labels
-from keras_port.training.fit_checks import integer_label_classes
+from keras_port.training.fit_checks import get_label_range
+from keras_port.training.label_form import match_label_form
 from keras_port.training.sharing import get_workers
 from keras_port.training.sharing import has_replicas
 
@@ -31,8 +31,9 @@ class Evaluator:
     training is adding to, so the epoch's training accuracy becomes the
     validation accuracy (tensorflow#42994, keras#16526). This evaluation runs
     the model's `test_step` over the data in large slices, in a function that
-    is traced once, and then restores the metrics. It does not touch weights,
-    random states or the position in the training data.
+    is traced once, and then restores the metrics and all other state that it
+    has changed, such as the state of a random generator or of a stateful
+    layer. The results are those of `keras.Model.evaluate`.
 
     Several machines share the evaluation: each of them evaluates some of the
     slices, and all get the same results, bit for bit.
@@ -41,8 +42,8 @@ class Evaluator:
         model: A compiled `keras.Model`.
         data: Data to evaluate on: an `ImageSplit`, whose images get the shape
             of the model's inputs; arrays `(x, y)` or `(x, y, sample_weight)`;
-            or a finite `tf.data.Dataset` of batches. Mapped files are read
-            slice by slice.
+            or batches, as a finite `tf.data.Dataset` or
+            `keras.utils.PyDataset`. Mapped files are read slice by slice.
         batch_size: Number of examples in a slice of an `ImageSplit` or of
             arrays. It changes speed and memory, not the results. Defaults to
             2500.
@@ -73,40 +74,92 @@ class Evaluator:
         self._batches = make_batches(data, model, batch_size, workers)
         self._scale = isinstance(data, ImageSplit)
         self._are_metrics_made = False
-        # The batch dimension is open, so the last, smaller slice does not
-        # trace the function again. Keras does not use AutoGraph for a
-        # `test_step` either.
-        self._test_step = tf.function(
-            self._run_test_step, reduce_retracing=True, autograph=False
-        )
+        self._test_step = self._make_test_step()
 
     def evaluate(self) -> dict[str, float]:
-        """Returns the loss and the metrics by name, over all the data."""
-        if self._workers is not None and not self._are_metrics_made:
-            # Creates all metrics, even if this worker has no slice.
-            self.metric_names()
-        with preserve_metrics(self.model), value_errors():
+        """Returns the loss and the metrics by name, over all the data.
+
+        A metric with several values has several results: `f1_score_0`,
+        `f1_score_1` and so on.
+
+        Raises:
+            ValueError: If several machines evaluate a model with a `test_step`
+                whose results are not its metrics.
+        """
+        with preserve_state(self.model), value_errors():
+            if not self._are_metrics_made:
+                self.build_metrics()
             self.model.reset_metrics()
+            logs: Any = None
             for batch in self._own_batches():
-                self._test_step(batch)
+                logs = self._test_step(batch)
             self._sum_over_workers()
-            results = self.model.get_metrics_result()
-        return {name: float(value) for name, value in results.items()}
+            return flatten_results(self._choose_results(logs))
 
     def metric_names(self) -> list[str]:
         """Returns the names of the results, by evaluating a few examples."""
+        unbuilt = list_unbuilt(self.model)
+        with preserve_state(self.model), value_errors():
+            logs = self._evaluate_few()
+            names = list(flatten_results(self._choose_results(logs)))
+        if unbuilt:
+            # Keras chooses the metric for "accuracy" by the first labels. They
+            # must be those of the training: the labels of an evaluation may be
+            # integers where those of the training are one-hot.
+            for metric in unbuilt:
+                metric.built = False
+            self._test_step = self._make_test_step()
+        return names
+
+    def build_metrics(self) -> None:
+        """Creates all metrics, even if this worker has no slice."""
+        # Before the function is traced: to create variables in it takes a
+        # second trace.
+        if self._workers is not None or list_unbuilt(self.model):
+            with preserve_state(self.model):
+                self._evaluate_few()
+        self._are_metrics_made = True
+
+    def _evaluate_few(self) -> Any:
+        """Returns the results of `test_step` on a few examples."""
         batch = next(iter(self._batches))
         is_shared = self._workers is not None or has_replicas(self.model)
-        with preserve_metrics(self.model), value_errors():
-            if is_shared or isinstance(self._batches, tf.data.Dataset):
-                self._test_step(batch)
-            else:
-                # Eagerly: tracing the function takes most of a second, and the
-                # first step of a training waits for this.
-                few = smallest_batch(self.model)
-                self._run_test_step(take_part(batch, slice(few)))
-            self._are_metrics_made = True
-            return list(self.model.get_metrics_result())
+        if is_shared or isinstance(self._batches, tf.data.Dataset):
+            return self._test_step(batch)
+        # Eagerly: tracing the function takes most of a second, and the first
+        # step of a training waits for this.
+        few = smallest_batch(self.model)
+        return self._run_test_step(take_part(batch, slice(few)))
+
+    def _make_test_step(self) -> Callable[[Batch], Any]:
+        if self.model.run_eagerly:
+            return self._run_test_step
+        # The batch dimension is open, so the last, smaller slice does not
+        # trace the function again. Keras does not use AutoGraph for a
+        # `test_step` either.
+        function: Callable[[Batch], Any] = tf.function(
+            self._run_test_step, reduce_retracing=True, autograph=False
+        )
+        return function
+
+    def _choose_results(self, logs: Any) -> dict[str, Any]:
+        """Returns what `keras.Model.evaluate` would return.
+
+        Args:
+            logs: Result of the last `test_step`.
+        """
+        results: dict[str, Any] = self.model.get_metrics_result()
+        if logs is None or set(logs) == set(results):
+            return results
+        # A `test_step` of one's own has results of its own, which Keras takes
+        # from the last batch.
+        if self._workers is not None:
+            raise ValueError(
+                "On several machines the results of `test_step` must be the "
+                f"model's metrics, {sorted(results)}, to be added up. "
+                f"Received: {sorted(logs)}"
+            )
+        return dict(logs)
 
     def _own_batches(self) -> Any:
         """Returns the batches that this worker evaluates."""
@@ -127,11 +180,15 @@ class Evaluator:
         for variable, total in zip(variables, sums, strict=True):
             variable.assign(total)
 
-    def _run_test_step(self, batch: Batch) -> None:
+    def _run_test_step(self, batch: Batch) -> Any:
         if self._scale:
             images, *rest = batch
             batch = (scale_pixels(images), *rest)
-        self.model.test_step(batch)
+        if isinstance(batch, tuple) and len(batch) > 1:
+            inputs, labels, *weights = batch
+            labels = match_label_form(self.model, labels)
+            batch = (inputs, labels, *weights)
+        return self.model.test_step(batch)
 
 
 def smallest_batch(model: keras.Model) -> int:
@@ -142,24 +199,56 @@ def smallest_batch(model: keras.Model) -> int:
 
 
 @contextlib.contextmanager
-def preserve_metrics(model: keras.Model) -> Iterator[None]:
-    """Restores the metrics' running values at the end of the block."""
-    # By identity: a metric that is first used inside the block has no
-    # variables before it, and starts from its initial values afterwards.
-    before = {id(v): v.numpy() for v in model.metrics_variables}
+def preserve_state(model: keras.Model) -> Iterator[None]:
+    """Restores all state that a forward pass changes, at the end of the block.
+
+    These are the running metrics, the states of random generators, and the
+    state of layers. A metric that is used for the first time inside the block
+    starts from its initial values afterwards.
+    """
+    variables = list_state(model)
+    # Not copies: while a tensor holds the memory of a variable, TensorFlow
+    # gives the variable new memory when it changes.
+    before = [tf.identity(variable) for variable in variables]
+    known = {id(v) for v in model.metrics_variables}
     try:
         yield
     finally:
-        for variable in model.metrics_variables:
-            if id(variable) in before:
-                variable.assign(before[id(variable)])
-        new = [
-            metric
-            for metric in model.metrics
-            if any(id(v) not in before for v in metric.variables)
-        ]
-        for metric in new:
-            metric.reset_state()
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        for metric in model.metrics:
+            if any(id(v) not in known for v in metric.variables):
+                metric.reset_state()
+
+
+def list_unbuilt(model: keras.Model) -> list[Any]:
+    """Returns the metrics of `compile` if Keras has not chosen them yet."""
+    return [m for m in model.metrics if not getattr(m, "built", True)]
+
+
+def list_state(model: keras.Model) -> list[tf.Variable]:
+    """Returns the variables of metrics, generators and stateful layers."""
+    variables = [*model.non_trainable_variables, *model.metrics_variables]
+    unique = {id(variable): variable for variable in variables}
+    # On several devices every one has a copy, and a generator's may differ.
+    return [
+        copy
+        for variable in unique.values()
+        for copy in getattr(variable.value, "values", [variable.value])
+    ]
+
+
+def flatten_results(results: dict[str, Any]) -> dict[str, float]:
+    """Returns one float per name, several for a metric with several values."""
+    flat: dict[str, float] = {}
+    for name, value in results.items():
+        array = np.asarray(value)
+        if not array.ndim:
+            flat[name] = float(array)
+            continue
+        for index, one in enumerate(array.ravel()):
+            flat[f"{name}_{index}"] = float(one)
+    return flat
 
 
 def make_batches(
@@ -181,6 +270,8 @@ def make_batches(
                 "(-1 is endless). Use `dataset.take(n)`."
             )
         return data
+    if isinstance(data, keras.utils.PyDataset):
+        return make_dataset_batches(data)
     if isinstance(data, ImageSplit) and is_mapped(data.images):
         size = slice_size(len(data), batch_size, workers)
         return make_mapped_slices(data, model, size)
@@ -190,18 +281,49 @@ def make_batches(
     if not isinstance(arrays, tuple) or len(arrays) not in (2, 3):
         raise ValueError(
             "`data` must be an ImageSplit, arrays (x, y) or "
-            "(x, y, sample_weight), or a finite tf.data.Dataset. "
-            f"Received: {type(data).__name__}"
+            "(x, y, sample_weight), a finite tf.data.Dataset, or a "
+            f"keras.utils.PyDataset. Received: {type(data).__name__}"
         )
-    lengths = {len(array) for array in tf.nest.flatten(arrays)}
+    length = get_length(arrays)
+    check_targets(arrays[1], model)
+    return slice_arrays(arrays, length, slice_size(length, batch_size, workers))
+
+
+def make_dataset_batches(data: keras.utils.PyDataset) -> Sequence[Any]:
+    """Returns the batches of a `PyDataset`, which may be iterated often."""
+    count = data.num_batches
+    if not count:
+        raise ValueError(
+            "`data` must be a finite dataset with at least one batch. "
+            f"Received: a {type(data).__name__} with num_batches={count}"
+        )
+    return MappedSlices(lambda part: data[part.start], range(count), size=1)
+
+
+def get_length(arrays: Any) -> int:
+    """Returns the number of examples in arrays, perhaps nested.
+
+    Raises:
+        ValueError: If a part is not an array, or if lengths differ.
+    """
+    parts = [one for one in tf.nest.flatten(arrays) if one is not None]
+    for part in parts:
+        if not len(getattr(part, "shape", ())) or isinstance(
+            part, tf.SparseTensor
+        ):
+            raise ValueError(
+                "`data` must hold arrays or dense tensors, whose first axis "
+                f"counts the examples. Received: a {type(part).__name__}. Use "
+                "`np.asarray` on lists and `tf.sparse.to_dense` on sparse "
+                "tensors."
+            )
+    lengths = {int(part.shape[0]) for part in parts}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(
             "The arrays of `data` must have one length, of 1 or more. "
             f"Received: lengths {sorted(lengths)}"
         )
-    check_targets(arrays[1], model)
-    length = lengths.pop()
-    return slice_arrays(arrays, length, slice_size(length, batch_size, workers))
+    return lengths.pop()
 
 
 def slice_size(length: int, batch_size: int, workers: int) -> int:
@@ -243,11 +365,11 @@ def get_split_arrays(
 
 def check_targets(targets: Any, model: keras.Model) -> None:
     """Raises `ValueError` if integer labels are not classes of the model."""
-    num_classes = integer_label_classes(model)
-    if num_classes is not None and are_integer_labels(
-        np.shape(targets), num_classes
+    labels = get_label_range(model)
+    if labels is not None and are_integer_labels(
+        np.shape(targets), labels.num_classes
     ):
-        check_labels(np.asarray(targets), num_classes)
+        labels.check(targets)
 
 
 class MappedSlices(Sequence[Any]):

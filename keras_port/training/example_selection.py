@@ -106,7 +106,7 @@ class HardExamples:
             The gradients of the loss of the selected examples, and the loss
             and the outputs of the whole batch in inference.
         """
-        whole = evaluate_batch(model, batch)
+        whole = evaluate_batch(model, batch, per_example=False)
         losses = example_losses(model.loss, batch.y, whole.outputs)
         if batch.sample_weight is not None:
             weights = tf.cast(batch.sample_weight, losses.dtype)
@@ -141,9 +141,22 @@ def example_losses(loss: Any, y: Any, outputs: Any) -> tf.Tensor:
     known = keras.losses.get(loss)
     is_object = isinstance(known, keras.losses.Loss)
     compute: Callable[[Any, Any], Any] = known.call if is_object else known
-    losses = compute(tf.convert_to_tensor(y), tf.convert_to_tensor(outputs))
+    losses = compute(*align_ranks(y, outputs))
     rows = tf.reshape(tf.cast(losses, tf.float32), (batch_size(outputs), -1))
     return tf.reduce_mean(rows, axis=1)
+
+
+def align_ranks(y: Any, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns targets and outputs where one has shape (n,), the other (n, 1).
+
+    Keras' loss functions do not accept such a pair; `compile` does.
+    """
+    y, outputs = tf.convert_to_tensor(y), tf.convert_to_tensor(outputs)
+    if y.shape.rank + 1 == outputs.shape.rank and outputs.shape[-1] == 1:
+        y = y[..., tf.newaxis]
+    elif y.shape.rank == outputs.shape.rank + 1 and y.shape[-1] == 1:
+        y = y[..., 0]
+    return y, outputs
 
 
 def sample_without_replacement(

@@ -1,5 +1,6 @@
 """Checks of what `compile` and `fit` are given."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras_port._support import graph_check
 from keras_port.datasets import known_labels
 from keras_port.losses import CourseCrossEntropy
 from keras_port.losses import check_labels
+from keras_port.training.loss_reduction import check_divisible
 
 
 def check_clipnorm(global_clipnorm: float | None) -> None:
@@ -23,16 +25,20 @@ def check_clipnorm(global_clipnorm: float | None) -> None:
 
 
 def check_accumulation(
-    steps: int | None, optimizer: keras.optimizers.Optimizer | None
+    steps: int | None,
+    optimizer: keras.optimizers.Optimizer | None,
+    loss: Any,
 ) -> None:
     """Raises `ValueError` for an accumulation that cannot work.
 
     Args:
         steps: Number of batches for one update, or `None`.
         optimizer: The optimizer, which must not accumulate as well.
+        loss: Loss as given to `compile`.
     """
     if steps is None:
         return
+    check_divisible(loss, None, "With `gradient_accumulation_steps`")
     check_integer("gradient_accumulation_steps", steps, note=", or None")
     # Under `mixed_float16` the optimizer is the one inside.
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -43,32 +49,64 @@ def check_accumulation(
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelRange:
+    """The integer labels that a loss reads.
+
+    Args:
+        num_classes: Number of classes; labels run from 0 to one below it.
+        ignored: Label of the examples that the loss leaves out, or `None`.
+    """
+
+    num_classes: int
+    ignored: int | None = None
+
+    def check(self, labels: Any) -> None:
+        """Raises `ValueError` unless all labels are classes or ignored."""
+        labels = np.asarray(labels)
+        if self.ignored is not None:
+            labels = labels[labels != self.ignored]
+        check_labels(labels, self.num_classes)
+
+    def is_valid(self, labels: tf.Tensor) -> tf.Tensor:
+        """Returns for every label whether it is a class or ignored."""
+        # NaN must not be valid, so this is not written the other way around.
+        valid = (labels >= 0) & (labels < self.num_classes)
+        if labels.dtype.is_floating:
+            valid &= tf.equal(labels, tf.floor(labels))
+        if self.ignored is not None:
+            valid |= tf.equal(labels, tf.cast(self.ignored, labels.dtype))
+        return valid
+
+
 def takes_integer_labels(loss: Any) -> bool:
-    """Tells whether `loss`, as given to `compile`, reads integer labels."""
+    """Tells whether `loss`, as given to `compile`, reads integer labels.
+
+    A subclass may read its labels in another way.
+    """
     if isinstance(loss, str):
         return loss == "sparse_categorical_crossentropy"
     return (
-        isinstance(
-            loss,
-            CourseCrossEntropy | keras.losses.SparseCategoricalCrossentropy,
-        )
+        type(loss)
+        in (CourseCrossEntropy, keras.losses.SparseCategoricalCrossentropy)
         or loss is keras.losses.sparse_categorical_crossentropy
     )
 
 
-def integer_label_classes(model: keras.Model) -> int | None:
-    """Returns the number of classes if the loss reads integer labels.
+def get_label_range(model: keras.Model) -> LabelRange | None:
+    """Returns the labels of a model if its loss reads integer labels.
 
     `None` for another loss, and for a model of several or unknown outputs.
     """
     shape = getattr(model, "output_shape", None)
     if not takes_integer_labels(model.loss) or not isinstance(shape, tuple):
         return None
-    classes: int | None = shape[-1]
-    return classes
+    if shape[-1] is None:
+        return None
+    return LabelRange(shape[-1], getattr(model.loss, "ignore_class", None))
 
 
-def check_labels_in(x: Any, y: Any, num_classes: int) -> Any:
+def check_labels_in(x: Any, y: Any, labels: LabelRange) -> Any:
     """Returns `x` as `fit` takes it, with its labels checked.
 
     An out-of-range label is an error on the CPU, NaN under XLA and on a GPU
@@ -78,7 +116,7 @@ def check_labels_in(x: Any, y: Any, num_classes: int) -> Any:
     Args:
         x: Arrays, or a dataset of (inputs, labels).
         y: Labels for arrays, or `None`.
-        num_classes: Number of classes; labels run from 0 to one below it.
+        labels: The labels that the loss reads.
 
     Returns:
         `x`, or the dataset with a check of every batch on the host. The labels
@@ -89,25 +127,29 @@ def check_labels_in(x: Any, y: Any, num_classes: int) -> Any:
             known, otherwise when their batch is read.
     """
     if y is not None:
-        labels = np.asarray(y)
-        if are_integer_labels(labels.shape, num_classes):
-            check_labels(labels, num_classes)
+        if are_integer_labels(np.shape(y), labels.num_classes):
+            labels.check(y)
         return x
     if not isinstance(x, tf.data.Dataset):
         return x
     spec = x.element_spec
     if not isinstance(spec, tuple) or len(spec) < 2:
         return x
-    labels = spec[1]
-    if not isinstance(labels, tf.TensorSpec) or not are_integer_labels(
-        labels.shape, num_classes
+    if not isinstance(spec[1], tf.TensorSpec) or not are_integer_labels(
+        spec[1].shape, labels.num_classes
     ):
         return x
     known = known_labels(x)
     if known is not None:
-        check_labels(known, num_classes)
+        labels.check(known)
         return x
-    return x.map(lambda *batch: check_labels_of_batch(batch, num_classes))
+
+    # Made of TensorFlow's operations alone, so AutoGraph has nothing to do.
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def check_batch(*batch: Any) -> Any:
+        return check_labels_of_batch(batch, labels)
+
+    return x.map(check_batch)
 
 
 def are_integer_labels(shape: Any, num_classes: int) -> bool:
@@ -120,23 +162,20 @@ def are_integer_labels(shape: Any, num_classes: int) -> bool:
 
 
 def check_labels_of_batch(
-    batch: tuple[Any, ...], num_classes: int
+    batch: tuple[Any, ...], labels: LabelRange
 ) -> tuple[Any, ...]:
     """Returns `batch`; reading it fails if its labels are not classes."""
-    inputs, labels, *weights = batch
-    # NaN must not be valid, so this is not written the other way around.
-    valid = (labels >= 0) & (labels < num_classes)
-    if labels.dtype.is_floating:
-        valid &= tf.equal(labels, tf.floor(labels))
+    inputs, targets, *weights = batch
+    num_classes = labels.num_classes
     message = (
         f"Labels must be integers from 0 to {num_classes - 1}, because the "
         f"model has {num_classes} outputs. Received in a batch of the "
         "dataset: smallest and largest label"
     )
     check = graph_check(
-        tf.reduce_all(valid),
+        tf.reduce_all(labels.is_valid(targets)),
         message,
-        [tf.reduce_min(labels), tf.reduce_max(labels)],
+        [tf.reduce_min(targets), tf.reduce_max(targets)],
     )
     with tf.control_dependencies([check]):
-        return inputs, tf.identity(labels), *weights
+        return inputs, tf.identity(targets), *weights

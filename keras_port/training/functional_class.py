@@ -5,6 +5,9 @@ from typing import Any
 
 import keras
 
+# Set in the classes that are made here.
+FUNCTIONAL = "_is_functional_class"
+
 
 @functools.cache
 def functional_class(cls: Any) -> Any:
@@ -24,6 +27,7 @@ def functional_class(cls: Any) -> Any:
     if issubclass(cls, functional):
         return cls
     members = {
+        FUNCTIONAL: True,
         "__doc__": cls.__doc__,
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
@@ -35,6 +39,35 @@ def functional_class(cls: Any) -> Any:
         for registered in (variant, cls):
             keras.saving.register_keras_serializable(package, name)(registered)
     return variant
+
+
+def reduce_functional(cls: Any, reduced: Any) -> Any:
+    """Returns what `pickle` needs to pickle a model, functional or not.
+
+    Keras returns a class method, which `pickle` finds by the name of its
+    class. A functional model has a class of its own, with the name of another.
+
+    Args:
+        cls: Class of the model.
+        reduced: What Keras' `__reduce__` returned: a class method, and its
+            arguments.
+    """
+    method, arguments = reduced
+    return call_class_method, (
+        get_named_class(cls),
+        method.__name__,
+        *arguments,
+    )
+
+
+def call_class_method(cls: Any, name: str, *args: Any) -> Any:
+    """Returns what a class method returns."""
+    return getattr(cls, name)(*args)
+
+
+def get_named_class(cls: Any) -> Any:
+    """Returns the class that has the name of a functional model's class."""
+    return cls.__mro__[1] if FUNCTIONAL in vars(cls) else cls
 
 
 def are_functional_arguments(

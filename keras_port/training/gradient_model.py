@@ -1,26 +1,35 @@
 """A Keras model whose training step computes and applies gradients."""
 
 from collections.abc import Sequence
-import dataclasses
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_port._support import replica_context
 from keras_port._support import value_errors
 from keras_port.training.example_selection import HardExamples
+from keras_port.training.fit_arguments import bind_arguments
+from keras_port.training.fit_arguments import check_length
+from keras_port.training.fit_arguments import prepare_callbacks
+from keras_port.training.fit_arguments import set_steps
+from keras_port.training.fit_arguments import takes_arguments
+from keras_port.training.fit_arguments import tell_callbacks
 from keras_port.training.fit_checks import check_accumulation
 from keras_port.training.fit_checks import check_clipnorm
 from keras_port.training.fit_checks import check_labels_in
-from keras_port.training.fit_checks import integer_label_classes
+from keras_port.training.fit_checks import get_label_range
 from keras_port.training.functional_class import are_functional_arguments
 from keras_port.training.functional_class import functional_class
+from keras_port.training.functional_class import reduce_functional
 from keras_port.training.gradient_result import Batch
 from keras_port.training.gradient_result import GradientAndVariable
 from keras_port.training.gradient_result import GradientObserver
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.gradient_result import batch_size
+from keras_port.training.label_form import match_label_form
+from keras_port.training.loss_reduction import count_weights
 from keras_port.training.loss_reduction import is_summed
 from keras_port.training.sharing import Logs
 from keras_port.training.sharing import OneDevice
@@ -37,6 +46,7 @@ from keras_port.training.sharing import lost_worker_errors
 from keras_port.training.step_log import StepLog
 from keras_port.training.step_loop import Step
 from keras_port.training.step_loop import make_step_loop
+from keras_port.training.step_loop import stop_at_once
 from keras_port.training.weight_update import WeightUpdate
 
 
@@ -98,12 +108,14 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             cls: Any = type(self)
             self.__class__ = functional_class(cls)
         super().__init__(*args, **kwargs)
+        self._accumulation_steps: int | None = None
+        self._trains_nothing = False
 
     def compile(
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        *,
+        *args: Any,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
         example_selection: HardExamples | None = None,
@@ -115,6 +127,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         Args:
             optimizer: As for `keras.Model.compile`. Defaults to `"rmsprop"`.
             loss: As for `keras.Model.compile`. Defaults to `None`.
+            *args: As for `keras.Model.compile`: `loss_weights`, `metrics` and
+                so on, by position.
             global_clipnorm: Upper limit for the norm of all gradients
                 together; larger gradients are scaled down to it. Defaults to
                 `None`: no limit.
@@ -140,8 +154,17 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 if the model or the optimizer was made outside of the scope of
                 a strategy with several replicas.
         """
+        if args:
+            compile_arguments = bind_arguments(
+                super().compile, optimizer, loss, *args, **kwargs
+            )
+            kwargs = {
+                name: value
+                for name, value in compile_arguments.items()
+                if name not in ("optimizer", "loss")
+            }
         check_clipnorm(global_clipnorm)
-        check_accumulation(gradient_accumulation_steps, optimizer)
+        check_accumulation(gradient_accumulation_steps, optimizer, loss)
         if example_selection is not None:
             if not isinstance(example_selection, HardExamples):
                 raise ValueError(
@@ -155,10 +178,10 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         with compile_scope(self):
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
             check_replicas(self)
-            if has_replicas(self):
+            if has_replicas(self) and self.optimizer is not None:
                 # Keras builds it in `fit`, outside of the scope.
                 build_optimizer(self)
-        check_accumulation(gradient_accumulation_steps, self.optimizer)
+        check_accumulation(gradient_accumulation_steps, self.optimizer, loss)
         self._global_clipnorm = global_clipnorm
         self._accumulation_steps = gradient_accumulation_steps
         self._example_selection = example_selection
@@ -175,28 +198,62 @@ class GradientModel(keras.Model):  # type: ignore[misc]
     def get_compile_config(self) -> dict[str, Any]:
         """Returns the arguments of `compile`, to compile a loaded model."""
         config: dict[str, Any] = super().get_compile_config()
-        if self.compiled:
-            config["global_clipnorm"] = self._global_clipnorm
-            config["gradient_accumulation_steps"] = self._accumulation_steps
-            config["example_selection"] = keras.saving.serialize_keras_object(
-                self._example_selection
-            )
+        if not self.compiled:
+            return config
+        own = {
+            "global_clipnorm": self._global_clipnorm,
+            "gradient_accumulation_steps": self._accumulation_steps,
+            "example_selection": self._example_selection,
+        }
+        # Only what was set: `keras.models.clone_model` may compile a stock
+        # model with this.
+        for name, value in own.items():
+            if value is not None:
+                config[name] = keras.saving.serialize_keras_object(value)
         return config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles a loaded model like the saved one."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
+        """Compiles a loaded model like the saved one.
+
+        A subclass whose own `compile` takes other arguments is not compiled,
+        because they are not in the file. Keras warns about it.
+        """
+        arguments = keras.saving.deserialize_keras_object(config)
+        if not takes_arguments(self.compile, arguments):
+            super().compile_from_config(config)
+            return
+        self.compile(**arguments)
+        if self.built and self.optimizer is not None:
             # So that the saved slots find their variables.
             build_optimizer(self)
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """Trains like `keras.Model.fit`, and checks the labels first.
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the weights of a loaded model, if it has none yet."""
+        # A functional model has its weights. Keras would call `build` of a
+        # subclass of a functional model without a shape, which fails.
+        if not self.built:
+            super().build_from_config(config)
+
+    def __reduce__(self) -> Any:
+        """Pickles like every Keras model, by way of the `.keras` format."""
+        return reduce_functional(type(self), super().__reduce__())
+
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Trains like `keras.Model.fit`, and checks the arguments first.
+
+        A training with a `TrainingState` among its callbacks continues in the
+        epoch in which it was interrupted.
 
         Args:
             x: As for `keras.Model.fit`. Defaults to `None`.
             y: As for `keras.Model.fit`. Defaults to `None`.
-            **kwargs: As for `keras.Model.fit`.
+            *args: As for `keras.Model.fit`: `batch_size`, `epochs` and so on,
+                by position.
+            **kwargs: As for `keras.Model.fit`. With `steps_per_epoch=0`, or
+                less, the model is not trained, but the callbacks are called:
+                a finished training that is started again restores its end.
 
         Returns:
             The `keras.callbacks.History` of the training.
@@ -204,18 +261,38 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         Raises:
             ValueError: If an integer label is not a class of the model. Arrays
                 and `shuffled_batches` are checked before the first step, other
-                datasets before the step that reads the label.
+                datasets before the step that reads the label. Also if a
+                dataset is endless and its number of steps is not given.
             RuntimeError: If another machine is lost.
         """
+        arguments = bind_arguments(super().fit, x, y, *args, **kwargs)
         check_outside_of_scope(self)
+        check_length("x", x, "steps_per_epoch", arguments)
+        check_length(
+            "validation_data",
+            arguments.get("validation_data"),
+            "validation_steps",
+            arguments,
+        )
         if isinstance(x, tf.data.Dataset):
             # Keras warns that it cannot shuffle a dataset, unasked.
-            kwargs.setdefault("shuffle", False)
-        num_classes = integer_label_classes(self)
-        if num_classes is not None:
-            x = check_labels_in(x, y, num_classes)
-        with value_errors(), lost_worker_errors(self):
-            return super().fit(x, y, **kwargs)
+            arguments.setdefault("shuffle", False)
+        labels = get_label_range(self)
+        if labels is not None:
+            arguments["x"] = check_labels_in(x, y, labels)
+        prepare_callbacks(self, arguments)
+        train_function = self.train_function
+        self._trains_nothing = set_steps(arguments)
+        try:
+            with value_errors(), lost_worker_errors(self):
+                return super().fit(**arguments)
+        except BaseException:
+            tell_callbacks(arguments)
+            raise
+        finally:
+            if self._trains_nothing:
+                self._trains_nothing = False
+                self.train_function = train_function
 
     def compute_gradients(
         self, x: Any, y: Any, sample_weight: Any = None
@@ -289,7 +366,10 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         self._call_observers(result)
         # This update uses these two, and changes them.
         iterations = tf.convert_to_tensor(self.optimizer.iterations)
-        learning_rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+        learning_rate = tf.convert_to_tensor(
+            # `keras.optimizers.MultiOptimizer` has several.
+            getattr(self.optimizer, "learning_rate", np.nan)
+        )
         # In a graph, the update of `iterations` does not depend on the loss
         # and would count a step whose batch has failed a check.
         with tf.control_dependencies([result.loss]):
@@ -302,7 +382,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         """Evaluates one batch.
 
         A loss that is a sum over the batch is recorded per example, because
-        its mean over batches would depend on their sizes.
+        its mean over batches would depend on their sizes. What layers add to
+        the loss is added once.
 
         Args:
             data: What a dataset yields: `(x, y)` or `(x, y, sample_weight)`.
@@ -339,7 +420,10 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 if metric.name == "loss":
                     metric.update_state(result.loss, sample_weight=examples)
             logs: Logs = self.compute_metrics(
-                x, y, result.outputs, sample_weight=sample_weight
+                x,
+                match_label_form(self, y),
+                result.outputs,
+                sample_weight=sample_weight,
             )
         return logs
 
@@ -351,12 +435,22 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         metric, and 0.0 would then replace the true value, so a `loss` without
         updates is left out.
         """
+        if any(not getattr(one, "built", True) for one in self.metrics):
+            return {}  # No batch has been seen.
         results: dict[str, Any] = super().get_metrics_result()
         if tf.executing_eagerly() and "loss" in results:
-            tracker = next(m for m in self.metrics if m.name == "loss")
-            if not float(tracker.count.numpy()):
-                del results["loss"]
+            for metric in self.metrics:
+                is_tracker = metric.name == "loss" and isinstance(
+                    metric, keras.metrics.Mean
+                )
+                if is_tracker and not float(metric.count.numpy()):
+                    results.pop("loss", None)
         return results
+
+    @property
+    def gradient_accumulation_steps(self) -> int | None:
+        """Number of batches for one update, as given to `compile`."""
+        return self._accumulation_steps
 
     @property
     def batch_loss(self) -> float:
@@ -397,7 +491,10 @@ class GradientModel(keras.Model):  # type: ignore[misc]
 
     def make_train_function(self, force: bool = False) -> None:
         """Creates the function that `fit` calls."""
-        if self.built:
+        if self._trains_nothing:
+            self.train_function = stop_at_once(self)
+            return
+        if self.built and self.optimizer is not None:
             # A variable that is created while a step is traced forces a
             # second trace.
             build_optimizer(self)
@@ -452,12 +549,12 @@ class GradientModel(keras.Model):  # type: ignore[misc]
 
     def _log_evaluation(self, batch: Batch, result: GradientResult) -> Logs:
         """Adds an evaluated batch to the metrics."""
-        examples = batch.size
-        if is_summed(self.loss):
-            loss = result.loss / tf.cast(examples, result.loss.dtype)
-            result = dataclasses.replace(result, loss=loss)
         return self.update_metrics(
-            batch.x, batch.y, result, batch.sample_weight, examples=examples
+            batch.x,
+            batch.y,
+            result,
+            batch.sample_weight,
+            examples=count_weights(self, batch, result.outputs),
         )
 
     def _make_shared_test_step(self, replicas: Replicas) -> Step:

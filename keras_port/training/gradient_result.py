@@ -65,4 +65,6 @@ class Batch(NamedTuple):
 
 def batch_size(x: Any) -> tf.Tensor:
     """Returns the number of examples in a batch of inputs."""
-    return tf.shape(tf.nest.flatten(x)[0])[0]
+    # An optional input is `None` where it is left out.
+    present = [one for one in tf.nest.flatten(x) if one is not None]
+    return tf.shape(present[0])[0]

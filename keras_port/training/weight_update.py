@@ -56,6 +56,8 @@ class WeightUpdate:
             ValueError: If no variable has a gradient.
         """
         self._missing.check(gradients, variables)
+        if not variables:
+            return
         context = replica_context()
         if context is not None:
             self._run_on_replica(context, optimizer, gradients, variables)
@@ -224,7 +226,9 @@ class MissingGradients:
             for gradient, variable in zip(gradients, variables, strict=True)
             if gradient is None
         ]
-        if len(missing) == len(variables):
+        if not variables:
+            self._warn_of_nothing_to_train()
+        elif len(missing) == len(variables):
             raise ValueError(
                 "No variable has a gradient: the loss does not depend on the "
                 "weights in a way that can be differentiated. Operations such "
@@ -238,4 +242,12 @@ class MissingGradients:
                 f"The loss does not depend on {', '.join(new)}: these "
                 "variables do not change.",
                 stacklevel=4,
+            )
+
+    def _warn_of_nothing_to_train(self) -> None:
+        # As Keras does: metrics and the state of layers still change.
+        if "" not in self._warned:
+            self._warned.add("")
+            warnings.warn(
+                "The model does not have any trainable weights.", stacklevel=5
             )

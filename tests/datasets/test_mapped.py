@@ -54,6 +54,20 @@ def test_a_split_and_its_slices_stay_in_the_file(tmp_path: Path) -> None:
             part.images[0] = 1
 
 
+@pytest.mark.parametrize("batch_size", [10, 15])
+@pytest.mark.parametrize("max_shift", [0, 1])
+def test_an_epoch_is_the_same(
+    tmp_path: Path, batch_size: int, max_shift: int
+) -> None:
+    one, other = (
+        shuffled_batches(
+            split, batch_size, seed=1, epochs=1, max_shift=max_shift
+        )
+        for split in splits(tmp_path)
+    )
+    assert_same(one, other)
+
+
 def test_next_batch_is_the_same(tmp_path: Path) -> None:
     held, mapped = splits(tmp_path)
     for _ in range(4):

@@ -183,6 +183,78 @@ def test_the_classes_of_a_batch_are_a_random_sample(mnist: Splits) -> None:
     assert abs(statistic.mean() - 9) < 0.7
 
 
+# The end
+
+
+def finite(split: ImageSplit, batch_size: int, **options: Any) -> list[Any]:
+    """Returns the numbers of the images in every batch, to the end."""
+    batches = shuffled_batches(split, batch_size, **options)
+    found = [indices_in(x) for x, _ in batches.as_numpy_iterator()]
+    assert len(found) == batches.cardinality()
+    return found
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+@pytest.mark.parametrize("batch_size", [1, 3, 5, 10, 15, 100])
+def test_so_many_epochs_are_the_first_of_the_endless_batches(
+    batch_size: int, epochs: int
+) -> None:
+    split = make(10)
+    found = finite(split, batch_size, seed=1, epochs=epochs)
+    whole = epochs_of(split, epochs, seed=1).ravel()
+    np.testing.assert_array_equal(np.concatenate(found), whole)
+    assert {len(batch) for batch in found[:-1]} <= {batch_size}
+
+
+@pytest.mark.parametrize("start_batch", range(8))
+@pytest.mark.parametrize("options", [{}, {"max_shift": 1}])
+def test_resumed_batches_end_at_the_same_place(
+    start_batch: int, options: dict[str, Any]
+) -> None:
+    batches = shuffled_batches(make(10), 3, seed=1, epochs=2, **options)
+    resumed = shuffled_batches(
+        make(10), 3, seed=1, epochs=2, start_batch=start_batch, **options
+    )
+    assert batches.cardinality() == 7
+    assert resumed.cardinality() == 7 - start_batch
+    pairs = zip(
+        batches.skip(start_batch).as_numpy_iterator(),
+        resumed.as_numpy_iterator(),
+        strict=True,
+    )
+    for batch, same in pairs:
+        np.testing.assert_array_equal(batch[0], same[0])
+        np.testing.assert_array_equal(batch[1], same[1])
+
+
+@pytest.mark.parametrize("max_shift", [0, 1])
+def test_the_shape_of_batches_is_known_if_all_are_full(max_shift: int) -> None:
+    options: dict[str, Any] = {"seed": 1, "epochs": 2, "max_shift": max_shift}
+    full = shuffled_batches(make(10), 4, **options)
+    assert full.element_spec[0].shape == (4, 16)
+    assert full.element_spec[1].shape == (4,)
+    smaller = shuffled_batches(make(10), 3, **options)
+    assert smaller.element_spec[0].shape.as_list() == [None, 16]
+    assert [len(y) for _, y in smaller.as_numpy_iterator()] == [3] * 6 + [2]
+
+
+def test_fit_needs_no_number_of_steps_for_an_epoch() -> None:
+    model = keras.Sequential(
+        [keras.Input((16,)), keras.layers.Dense(10, "softmax")]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    batches = shuffled_batches(make(10), 3, seed=1, epochs=2)
+    model.fit(batches, shuffle=False, verbose=0)
+    assert model.optimizer.iterations == 7
+    model.evaluate(batches, verbose=0)
+    assert model.predict(batches, verbose=0).shape == (20, 10)
+
+
+def test_a_start_after_the_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="`start_batch` must be at most 7"):
+        shuffled_batches(make(10), 3, seed=1, epochs=2, start_batch=8)
+
+
 # The batches
 
 
@@ -303,6 +375,9 @@ def test_an_image_shape_of_floats_is_refused() -> None:
         ("seed", 2**63),
         ("start_batch", -1),
         ("start_batch", 2**63),
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", 2**63),
     ],
 )
 def test_a_number_out_of_range_is_refused(name: str, value: int) -> None:
@@ -311,8 +386,16 @@ def test_a_number_out_of_range_is_refused(name: str, value: int) -> None:
         shuffled_batches(make(10), **numbers)
 
 
-@pytest.mark.parametrize("name", ["batch_size", "seed", "start_batch"])
-@pytest.mark.parametrize("value", [True, 2.0, "2", None])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (name, value)
+        for name in ("batch_size", "seed", "start_batch", "epochs")
+        for value in (True, 2.0, "2", None)
+        # Without a number of epochs the batches are endless.
+        if (name, value) != ("epochs", None)
+    ],
+)
 def test_what_is_no_int_is_refused(name: str, value: Any) -> None:
     numbers: dict[str, Any] = {"batch_size": 2, "seed": 1, name: value}
     with pytest.raises(ValueError, match=f"`{name}` must be a"):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_port import datasets
 from keras_port.datasets import shuffled_batches
 from keras_port.models import build_perceptron
+from keras_port.training.fit_checks import LabelRange
 from keras_port.training.fit_checks import check_labels_in
 
 FITS = 20
@@ -33,7 +34,7 @@ def test_what_is_derived_from_them_and_checked_is_too(
     small_mnist: datasets.Splits,
 ) -> None:
     batches = shuffled_batches(small_mnist.train, 100, seed=1)
-    derived = check_labels_in(batches.take(5), None, 10)
+    derived = check_labels_in(batches.take(5), None, LabelRange(10))
     assert derived is not batches
     assert derived.options().autotune.enabled is False
 

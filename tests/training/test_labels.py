@@ -12,6 +12,7 @@ from keras_port.datasets import ImageSplit
 from keras_port.datasets import shuffled_batches
 from keras_port.losses import CourseCrossEntropy
 from keras_port.training import GradientModel
+from keras_port.training.fit_checks import LabelRange
 from keras_port.training.fit_checks import check_labels_in
 from tests.small import same_weights
 from tests.small import small_arrays
@@ -120,7 +121,7 @@ def test_one_hot_rows_are_untouched(as_data: Any) -> None:
     x, y = small_arrays(16)
     rows = keras.utils.to_categorical(y, 3)
     data = as_data(x, rows)
-    assert check_labels_in(data["x"], data.get("y"), 3) is data["x"]
+    assert check_labels_in(data["x"], data.get("y"), LabelRange(3)) is data["x"]
     one_hot = small_model(loss=CourseCrossEntropy())
     one_hot.fit(**data, verbose=0)
     integers = small_model(loss=CourseCrossEntropy())
@@ -152,9 +153,9 @@ def test_our_own_batches_are_refused_before_any_is_read(
 
 def test_our_own_batches_cost_no_check_in_each_step() -> None:
     batches = shuffled_batches(image_split(2), 2, seed=1)
-    assert check_labels_in(batches, None, 3) is batches
+    assert check_labels_in(batches, None, LabelRange(3)) is batches
     one_hot = shuffled_batches(image_split(7), 2, seed=1, one_hot=True)
-    assert check_labels_in(one_hot, None, 10) is one_hot
+    assert check_labels_in(one_hot, None, LabelRange(10)) is one_hot
     model = small_model()
     model.fit(batches, steps_per_epoch=3, verbose=0)
     assert int(model.optimizer.iterations) == 3

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_port.callbacks.tensorboard.layers import list_trainable_weights
 from keras_port.callbacks.tensorboard.layers import list_weight_layers
 from keras_port.callbacks.tensorboard.layers import observe_calls
-from keras_port.training import preserve_metrics
+from keras_port.training import preserve_state
 
 NUM_BUCKETS = 30
 
@@ -43,7 +43,7 @@ class LayerHistograms:
     def write(self, step: int) -> None:
         """Writes the histograms of the model as it is now."""
         # With several outputs `compute_loss` updates a mean of each.
-        with preserve_metrics(self.model):
+        with preserve_state(self.model):
             self._write(tf.constant(step, tf.int64), self.batch)
 
     def _write_all(self, step: tf.Tensor, batch: Any) -> None:

@@ -53,7 +53,8 @@ class Replicas:
         context = replica_context()
         if context is not None:
             shard = shard_of_replica(context, batch.size)
-            result = compute_shard_gradients(model, batch, shard)
+            with average_state(context, model, shard):
+                result = compute_shard_gradients(model, batch, shard)
             return sum_over_replicas(context, result)
         return self._run(model, compute_shard_gradients, batch)
 
@@ -118,7 +119,9 @@ class Replicas:
         def replica(data: tuple[Any, ...]) -> Any:
             context = replica_context()
             shard, own = take_shard(context, Batch(*data))
-            result = sum_over_replicas(context, compute(model, own, shard))
+            with average_state(context, model, shard):
+                result = compute(model, own, shard)
+            result = sum_over_replicas(context, result)
             outputs = tf.nest.map_structure(
                 lambda one: context.all_gather(one, axis=0), result.outputs
             )
@@ -141,6 +144,57 @@ def take_shard(context: Any, batch: Batch) -> tuple[Shard, Batch]:
             batch.size,
         )
     return shard, Batch(*shard.of_batch(tuple(batch)))
+
+
+@contextlib.contextmanager
+def average_state(
+    context: Any, model: keras.Model, shard: Shard
+) -> Iterator[None]:
+    """Makes what layers change in the block equal on all replicas.
+
+    Every replica computes moving statistics, such as those of
+    `BatchNormalization`, from its own shard, and Keras leaves every copy with
+    a value of its own. Here all get the mean, weighted by the examples, so
+    that the moving mean is that of the whole batch.
+
+    Args:
+        context: Context of the replica.
+        model: The model.
+        shard: The shard of the replica, which may have no example.
+    """
+    variables = list_layer_state(model)
+    before = [tf.convert_to_tensor(variable) for variable in variables]
+    yield
+    # Of the differences: what has not changed stays the same to the bit.
+    for variable, old in zip(variables, before, strict=True):
+        count = tf.cast(shard.count, old.dtype)
+        share = count / tf.cast(tf.maximum(shard.total, 1), old.dtype)
+        change = (tf.convert_to_tensor(variable) - old) * share
+        variable.assign(old + context.all_reduce(SUM, change))
+
+
+def list_layer_state(model: keras.Model) -> list[keras.Variable]:
+    """Returns the floats that layers may change in the forward pass."""
+    frozen = {
+        id(variable)
+        for layer in walk_layers(model)
+        if not layer.trainable
+        for variable in layer.variables
+    }
+    return [
+        variable
+        for variable in model.non_trainable_weights
+        if tf.as_dtype(variable.dtype).is_floating
+        and id(variable) not in frozen
+    ]
+
+
+def walk_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yields the layers of a model, and those of the models in it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from walk_layers(layer)
 
 
 def sum_over_replicas(context: Any, result: GradientResult) -> GradientResult:
@@ -259,6 +313,12 @@ def check_replicas(model: keras.Model) -> None:
             f"the strategy, so it has one copy. {fix}"
         )
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if getattr(optimizer, "gradient_accumulation_steps", None):
+        raise ValueError(
+            "The optimizer accumulates gradients, which it cannot do on "
+            "several devices (keras#20763). Give the number of batches to "
+            "`compile(gradient_accumulation_steps=...)` instead."
+        )
     if optimizer is not None and not is_distributed(optimizer.iterations):
         raise ValueError(
             "The optimizer was made outside of the scope of the strategy, so "
