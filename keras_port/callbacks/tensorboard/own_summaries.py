@@ -55,6 +55,8 @@ class OwnSummaries:
         self._is_due = tf.Variable(False, trainable=False)
         self._found = False
         self._is_open = True
+        # Every `fit` has another one.
+        self._history = weakref.ref(getattr(model, "history", None) or self)
         self._function: Function | None = None
         # XLA cannot compile a summary.
         can_write = not model.jit_compile
@@ -119,6 +121,11 @@ class OwnSummaries:
     def _call(self, iterator: Any) -> Any:
         assert self._function is not None
         if not self._is_open:
+            return self._function(iterator)
+        model = self._model()
+        if model is None or self._history() is not model.history:
+            # Left over from a `fit` that raised an exception.
+            self._is_due.assign(False)
             return self._function(iterator)
         try:
             if not self._is_default:

@@ -136,6 +136,11 @@ def test_a_fit_that_raised_leaves_no_writer_behind(
         train(model, [board, Broken()], steps=9)
     assert tf.summary.experimental.get_step() is None
     assert not tf.summary.should_record_summaries()
+    for callbacks in ([], [StepEvaluation(small_arrays(9), eval_freq=1)]):
+        train(model, callbacks, steps=1)
+    board.on_train_begin()
+    assert steps_in(tmp_path) == [1, 2]
+    model.optimizer.iterations.assign(2)
     del board
     train(model, [TensorBoard(tmp_path / "next")], steps=2)
     train(model, [], steps=2)

@@ -14,9 +14,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_port import datasets
 from keras_port.callbacks import StepEvaluation
+from keras_port.callbacks import StepProgress
 from keras_port.callbacks import TensorBoard
+from keras_port.callbacks import TerminateOnSignal
 from keras_port.callbacks.tensorboard import open_run
+from keras_port.training import GradientModel
+from tests.callbacks.tensorboard.networks import image_arrays
 from tests.callbacks.tensorboard.networks import stock_model
 from tests.callbacks.tensorboard.networks import train
 from tests.callbacks.tensorboard.written import curve
@@ -223,7 +228,6 @@ class Sampling(keras.layers.Layer):
 
 
 @pytest.mark.fault("C11")
-@pytest.mark.xfail(strict=True, reason="`preserve_metrics` keeps metrics only")
 def test_a_layer_that_draws_in_inference_draws_the_same_without_it(
     tmp_path: Path,
 ) -> None:
@@ -234,6 +238,50 @@ def test_a_layer_that_draws_in_inference_draws_the_same_without_it(
         train(model, callbacks, steps=6)
         weights.append(model.get_weights())
     np.testing.assert_array_equal(weights[0][0], weights[1][0])
+
+
+@pytest.mark.fault("C11")
+def test_nor_do_pictures_and_projector_change_what_it_draws(
+    tmp_path: Path, small_mnist: datasets.Splits
+) -> None:
+    weights, evaluation = [], StepEvaluation(small_mnist.test, eval_freq=2)
+    board = TensorBoard(tmp_path, data=small_mnist.validation)
+    for callbacks in ([], [board, evaluation]):
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input((784,))
+        x = Sampling()(keras.layers.Dense(3)(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(10, "softmax")(x))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        x, y = image_arrays(small_mnist.train)
+        for _ in range(2):  # The projector is written after the first one.
+            model.fit(
+                x.reshape(-1, 784),
+                y,
+                batch_size=100,
+                shuffle=False,
+                callbacks=callbacks,
+                verbose=0,
+            )
+        weights.append(model.get_weights())
+    for left, right in zip(*weights, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+class NoOptimizer(GradientModel):
+    """Has nothing to update."""
+
+    def train_step(self, data: Any) -> Any:
+        return {"seen": tf.constant(1.0)}
+
+
+@pytest.mark.fault("P11")
+def test_a_model_without_an_optimizer_ends_no_callback(tmp_path: Path) -> None:
+    plain = small_model()
+    model = NoOptimizer(plain.inputs, plain.outputs)
+    model.compile(optimizer=None)
+    own = [TensorBoard(tmp_path), StepProgress(), TerminateOnSignal()]
+    history = train(model, own, steps=2)
+    assert history.history["seen"] == [1.0]
 
 
 class OwnLogs(keras.Model):
