@@ -58,10 +58,13 @@ class StepProgress(EvaluationListener):
     >>> history = model.fit(
     ...     batches,
     ...     steps_per_epoch=2,
-    ...     callbacks=[StepEvaluation(splits.validation), progress],
+    ...     callbacks=[
+    ...         StepEvaluation(splits.validation, eval_freq=2),
+    ...         progress,
+    ...     ],
     ...     verbose=0,
     ... )
-    step 2/2  loss ... examples/s
+    step 2/2  loss ... examples/s  val_loss ...  better
     """
 
     def __init__(

@@ -29,7 +29,9 @@ class TensorBoard(EvaluationListener):
     - Time Series and Scalars: for every step the loss of its own batch, the
       learning rate, and the norm of the gradients; the metrics and the speed
       over the steps since the previous point; the results of every
-      `StepEvaluation` as a separate run, over the curves of the training;
+      `StepEvaluation`, and of the `validation_data` of `fit`, as a separate
+      run, over the curves of the training; what the model itself writes by
+      `tf.summary` in a layer or in its `train_step`;
     - Histograms and Distributions: weights, gradients and activations by layer;
     - Graphs: the operations of the training step under the names of the layers
       and the scopes `cross_entropy`, `gradients`, `trainer` and `evaluator`,
@@ -42,9 +44,10 @@ class TensorBoard(EvaluationListener):
     A step is one update of the optimizer, `optimizer.iterations`. If a training
     continues, its curves continue as well: curves of steps later than the
     model's are removed first, so no step appears twice. Files that this
-    callback did not write stay unchanged. After a training that raised an
-    exception, everything is on disk once this callback is used again or the
-    process ends.
+    callback did not write stay unchanged. At least once per second everything
+    is written to disk. After a training that raised an exception, the rest is
+    on disk once this callback is used again or the process ends; for a
+    `GradientModel`, at once.
 
     Args:
         log_dir: Directory of this run. The curves are in `train` and

@@ -44,7 +44,11 @@ class RunningMeans:
 
     def get_state(self) -> dict[str, Any]:
         """Returns the newest point, which a resumed training needs."""
-        return {"before": self._before, "waiting": self._waiting}
+        # Lists, because a snapshot holds no tuples.
+        return {
+            "before": {n: [t, c] for n, (t, c) in self._before.items()},
+            "waiting": {n: [t, c] for n, (t, c) in self._waiting.items()},
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""

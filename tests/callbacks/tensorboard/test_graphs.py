@@ -10,6 +10,7 @@ import pytest
 from tensorboard.plugins.graph import keras_util
 import tensorflow as tf
 
+from keras_port import distribution
 from keras_port.callbacks import TensorBoard
 from keras_port.training import GradientModel
 from tests.callbacks.tensorboard.networks import image_model
@@ -144,6 +145,18 @@ def test_what_compile_adds_to_the_step_is_in_its_graph(
 ) -> None:
     train(small_model(**options), [TensorBoard(tmp_path)], steps=2)
     assert name in names_in(tmp_path)
+
+
+def test_replicas_are_in_the_graph_and_every_name_is_there_once(
+    tmp_path: Path,
+) -> None:
+    with distribution.mirrored_strategy(2).scope():
+        model = functional()
+    train(model, [TensorBoard(tmp_path)], steps=1)
+    names = names_in(tmp_path)
+    assert len(set(names)) == len(names)
+    assert {"fc/kernel", "fc/kernel/replica_1"} <= set(names)
+    assert scopes_in(names) >= SCOPES
 
 
 class Unlike(GradientModel):
