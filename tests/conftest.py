@@ -20,6 +20,8 @@ SEED = 20_260_101
 # The CPU stands for so many devices in the tests of `distribution`. It must be
 # divided before TensorFlow uses it; the others see the first device only.
 DEVICES = 4
+# What setup.cfg leaves out.
+DEFAULT_MARKS = "not slow and not tools"
 # The letter says which list of reports the fault is from.
 FAULT_ID = re.compile(r"[A-Z]\d+")
 
@@ -42,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Lets a chosen row run in full: its slow tests belong to it."""
-    if config.getoption("fault") and config.option.markexpr == "not slow":
+    if config.getoption("fault") and config.option.markexpr == DEFAULT_MARKS:
         config.option.markexpr = ""
 
 

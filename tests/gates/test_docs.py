@@ -12,8 +12,10 @@ from tests.gates import checkout
 from tests.gates import markdown
 
 PAGES = checkout.pages()
-# `python` is executed, `python tf1` shows the TensorFlow 1 way and is compiled.
-INFO_STRINGS = {"python", "python tf1", "sh", "console", "text", "json"}
+# `python` is executed. `python tf1` shows the TensorFlow 1 way, and `python
+# tools` needs programs that tests/tools runs it with; they are compiled here.
+PYTHON = {"python", "python tf1", "python tools"}
+INFO_STRINGS = PYTHON | {"sh", "console", "text", "json"}
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_the_code_of_a_page_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for block in markdown.blocks(page):
-        if block.info not in {"python", "python tf1"}:
+        if block.info not in PYTHON:
             continue
         # Empty lines before the code make its line numbers the page's own, so
         # that a traceback points into the page and inspect finds the source.
