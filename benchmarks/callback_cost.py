@@ -1,13 +1,13 @@
-"""Says what TensorBoard's curves and the snapshots of a training cost.
+"""Measures what TensorBoard's curves and the snapshots of a training cost.
 
-Trains the course's CNN on MNIST, batch 100, in turn by `fit`
+Trains the course's CNN on MNIST, batch 100, with `fit`, in turn
 
 - plain: without any of them;
-- scalars: with curves of each step;
-- everything: with curves, and all histograms each 100 steps;
-- keras: with Keras' own TensorBoard callback, which writes means of each batch
-  and, since it knows epochs only, histograms at the end;
-- state: with a snapshot each 100 steps.
+- scalars: with the curves of every step;
+- everything: with curves, and all histograms every 100 steps;
+- keras: with Keras' own TensorBoard callback, which writes the means of every
+  batch and, because it only knows epochs, histograms at the end;
+- state: with a snapshot every 100 steps.
 
 Prints the seconds for 100 steps as medians over the rounds, and their
 ratios to plain. The time to build the graphs is left out. At the end a long
@@ -49,7 +49,7 @@ def define_flags() -> None:
         "steps", 400, "Steps per measurement.", lower_bound=2 * FREQ
     )
     flags.DEFINE_integer(
-        "memory_steps", 2000, "Steps of the long training, 0 for none."
+        "memory_steps", 2000, "Steps of the long training; 0 for none."
     )
     flags.DEFINE_multi_enum("kind", KINDS, KINDS, "What to train with.")
     report.define_flags(rounds=5)
@@ -58,7 +58,7 @@ def define_flags() -> None:
 def callbacks_by_kind(
     split: datasets.ImageSplit,
 ) -> dict[str, Callable[[pathlib.Path], list[Any]]]:
-    """Returns what makes the callbacks of each kind, in a new folder."""
+    """Returns functions that make the callbacks, by kind, in a new folder."""
     return {
         "plain": lambda folder: [],
         "scalars": lambda folder: [callbacks.TensorBoard(folder)],
@@ -77,10 +77,10 @@ def callbacks_by_kind(
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Measures a training once all graphs have been built, to its end.
+    """Measures a training from the step when all graphs are built to its end.
 
     Args:
-        first_step: Step at whose end the clock starts; by then the first
+        first_step: Step at whose end the clock starts. By then the first
             histograms and the graph have been made, which happens once.
     """
 
@@ -121,19 +121,19 @@ def train(
         callbacks=[*more, clock],
         verbose=0,
     )
-    # Behind `fit`: what is still to be written then costs time, too.
+    # After `fit`, because what is written at its end costs time, too.
     return clock.seconds_per_100()
 
 
 class Memory(keras.callbacks.Callback):  # type: ignore[misc]
-    """Notes the memory of the process each 100 steps, in MiB."""
+    """Records the memory of the process every 100 steps, in MiB."""
 
     def __init__(self) -> None:
         super().__init__()
         self.sizes: list[float] = []
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Reads it from the system."""
+        """Reads the memory from the operating system."""
         if int(self.model.optimizer.iterations) % FREQ == 0:
             self.sizes.append(resident_size())
 
@@ -153,7 +153,7 @@ def measure(
     batch_size: int = BATCH_SIZE,
     names: Sequence[str] = KINDS,
 ) -> report.Report:
-    """Measures each kind in turn, `rounds` times `steps` steps."""
+    """Measures the kinds in turn, `rounds` times `steps` steps."""
     kinds = callbacks_by_kind(splits.validation)
 
     def seconds(make: Callable[[pathlib.Path], list[Any]]) -> float:
@@ -161,7 +161,7 @@ def measure(
             more = make(pathlib.Path(folder))
             return train(splits, more, steps, batch_size)
 
-    values = report.in_turn(
+    values = report.measure_in_turn(
         {kind: functools.partial(seconds, kinds[kind]) for kind in names},
         rounds,
     )
@@ -178,7 +178,7 @@ def measure(
             more = kinds["everything"](pathlib.Path(folder))
             train(splits, [memory, *more], memory_steps, batch_size)
         sizes = ", ".join(f"{size:,.0f}" for size in memory.sizes)
-        table.notes.append(f"MiB each {FREQ} steps, with everything: {sizes}")
+        table.notes.append(f"MiB every {FREQ} steps, with everything: {sizes}")
     return report.Report([table])
 
 

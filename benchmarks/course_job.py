@@ -1,17 +1,17 @@
-"""Says how long the whole job of lesson 3 takes, for a fixed number of steps.
+"""Measures the time of the whole job of lesson 3 for a fixed number of steps.
 
-The job: train the CNN with batches of 100, validate on 5,000 images each 100
-steps, save each better model, write curves and histograms for TensorBoard, and
-at the end test the best weights. In turn by
+The job: train the CNN with batches of 100, validate on 5,000 images every 100
+steps, save the model every time it improves, write curves and histograms for
+TensorBoard, and test the best weights at the end. In turn with
 
 - keras_port: the function that `examples/train_cnn.py` calls;
-- tf1: a TensorFlow 1 session, in float32 always;
-- keras: stock Keras, as its guides show it;
-- keras_tuned: stock Keras as best it can: batches by index, many steps per
+- tf1: a TensorFlow 1 session, always in float32;
+- keras: stock Keras as its guides show it;
+- keras_tuned: stock Keras as fast as it gets: batches by index, many steps per
   call, validation in large batches.
 
-Neither of the last two has autotuning, which can make the end of `fit` wait for
-seconds. The time contains the building of the graphs, not the imports.
+The last two run without autotuning, which can make the end of `fit` wait for
+seconds. The time includes building the graphs, but not the imports.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,10 @@ def define_flags() -> None:
         "eval_freq", 100, "Steps between validations.", lower_bound=1
     )
     flags.DEFINE_multi_enum(
-        "precision", ["float32"], ["float32", "bfloat16"], "Of the products."
+        "precision",
+        ["float32"],
+        ["float32", "bfloat16"],
+        "Precision of the computation.",
     )
     flags.DEFINE_multi_enum("kind", list(KINDS), list(KINDS), "Who does it.")
 
@@ -52,13 +55,13 @@ def define_flags() -> None:
 def measure(
     works: list[Work], rounds: int, kinds: Mapping[str, Kind]
 ) -> report.Report:
-    """Measures the kinds in turn for each work."""
-    with processes.running(kinds) as peers:
+    """Measures the kinds in turn for every work."""
+    with processes.start_peers(kinds) as peers:
         tables = [
             report.Table(
                 f"{work.steps:,} steps, {work.precision}",
                 "s",
-                report.in_turn(peers.make(work), rounds),
+                report.measure_in_turn(peers.make(work), rounds),
                 subject="keras_port" if "keras_port" in kinds else None,
                 digits=1,
                 notes=peers.notes,

@@ -1,7 +1,7 @@
-"""Measures when a transposed product is the faster gradient.
+"""Measures when a gradient is faster as a transposed product.
 
-The gradient of the inputs of `x @ w` in two ways, in float32, for several sizes
-of batch and of layer, in turn:
+Computes the gradient of the inputs of `x @ w` in float32, for several batch and
+layer sizes, in turn in two ways:
 
 - stock: `dy @ transpose(w)`, as TensorFlow computes it;
 - transposed: `transpose(w @ transpose(dy))`, as
@@ -24,7 +24,7 @@ from absl import flags
 import tensorflow as tf
 
 from benchmarks import report
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port.layers import transposed_gradient_dense
 
 # Examples, inputs, units: those of the course's fc1, and others.
@@ -37,22 +37,22 @@ SIZES = (
 Product = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def stock(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+def compute_stock_gradient(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
     """Returns the gradient of the inputs, as TensorFlow computes it."""
     return tf.matmul(dy, w, transpose_b=True)
 
 
-def transposed(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+def compute_transposed_gradient(w: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
     """Returns the gradient that `TransposedGradientDense` computes."""
     return transposed_gradient_dense.product_gradients(
         tf.zeros((len(dy), len(w))), w, dy
     )[0]
 
 
-def seconds(
+def make_measurement(
     product: Product, size: tuple[int, int, int], calls: int
 ) -> Callable[[], float]:
-    """Returns what measures one gradient of a size."""
+    """Returns a function that measures the seconds of one gradient."""
     batch, inputs, units = size
     w = tf.random.stateless_normal((inputs, units), (1, 2))
     dy = tf.random.stateless_normal((batch, units), (3, 4))
@@ -64,20 +64,22 @@ def seconds(
         for _ in itertools.repeat(None, calls):
             compute()
 
-    return lambda: timed(loop) / calls
+    return lambda: time_call(loop) / calls
 
 
 def measure(
     sizes: Sequence[tuple[int, int, int]], *, calls: int, rounds: int
 ) -> report.Report:
-    """Measures both ways for each size."""
+    """Measures both ways for every size."""
     tables = []
     for size in sizes:
         kinds = {
-            "stock": seconds(stock, size, calls),
-            "transposed": seconds(transposed, size, calls),
+            "stock": make_measurement(compute_stock_gradient, size, calls),
+            "transposed": make_measurement(
+                compute_transposed_gradient, size, calls
+            ),
         }
-        values = report.in_turn(kinds, rounds, warm_up=1)
+        values = report.measure_in_turn(kinds, rounds, warm_up=1)
         batch, inputs, units = size
         tables.append(
             report.Table(

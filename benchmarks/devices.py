@@ -1,15 +1,15 @@
-"""Says what it costs to share a batch among devices of this machine.
+"""Measures what it costs to share a batch among devices of this machine.
 
-Trains the course's CNN on MNIST by `fit`, in turn on
+Trains the course's CNN on MNIST with `fit`, in turn on
 
 - one: one device;
 - mirrored: two replicas, each with a copy of the weights;
-- towers: two towers, with the weights on the CPU, as lesson 4 has it,
+- towers: two towers, with the weights on the CPU, as in lesson 4,
 
-at the same global batch. Then it adds up gradients of the CNN's size over 1, 2,
-4 and 8 devices, and nothing else. Where there is no GPU the devices are parts
-of the CPU, which share its cores: what is measured is the cost of the sharing,
-no gain. The time to build the graphs is left out.
+with the same global batch. Then adds up gradients of the CNN's size over 1, 2,
+4 and 8 devices, and nothing else. Without a GPU the devices are parts of the
+CPU and share its cores, so this measures the cost of sharing, not a gain. The
+time to build the graphs is left out.
 """
 
 from collections.abc import Callable
@@ -46,13 +46,16 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     flags.DEFINE_integer("steps", 50, "Steps per measurement.", lower_bound=1)
     flags.DEFINE_integer(
-        "batch_size", 100, "Examples of all devices.", lower_bound=1
+        "batch_size",
+        100,
+        "Examples per step, on all devices together.",
+        lower_bound=1,
     )
     report.define_flags(rounds=5)
 
 
-def build(kind: str) -> Any:
-    """Returns the course's CNN of one kind, compiled."""
+def build_model(kind: str) -> Any:
+    """Builds the course's CNN for one kind and compiles it."""
     if kind == "towers":
         model: Any = distribution.build_towers(models.build_cnn, num_devices=2)
         compile_model(model)
@@ -75,13 +78,13 @@ def compile_model(model: Any) -> None:
     )
 
 
-def trainings(
+def make_trainings(
     splits: datasets.Splits, steps: int, batch_size: int
 ) -> dict[str, Callable[[], float]]:
-    """Returns what trains each kind and gives the milliseconds per step."""
+    """Returns functions that train and return the milliseconds per step."""
 
-    def training(kind: str) -> Callable[[], float]:
-        model = build(kind)
+    def make_training(kind: str) -> Callable[[], float]:
+        model = build_model(kind)
         batches = datasets.shuffled_batches(splits.train, batch_size, seed=1)
 
         def milliseconds() -> float:
@@ -92,13 +95,13 @@ def trainings(
         milliseconds()  # Builds the graph.
         return milliseconds
 
-    return {kind: training(kind) for kind in KINDS}
+    return {kind: make_training(kind) for kind in KINDS}
 
 
-def additions(steps: int) -> dict[str, Callable[[], float]]:
-    """Returns what adds up gradients over so many devices, in milliseconds."""
+def make_additions(steps: int) -> dict[str, Callable[[], float]]:
+    """Returns functions that add up gradients and return the milliseconds."""
 
-    def addition(count: int) -> Callable[[], float]:
+    def make_addition(count: int) -> Callable[[], float]:
         strategy = distribution.mirrored_strategy(count)
 
         def on_replica(gradients: list[tf.Tensor]) -> Any:
@@ -121,15 +124,17 @@ def additions(steps: int) -> dict[str, Callable[[], float]]:
         milliseconds()
         return milliseconds
 
-    return {f"{count} devices": addition(count) for count in COUNTS}
+    return {f"{count} devices": make_addition(count) for count in COUNTS}
 
 
 def measure(
     splits: datasets.Splits, *, steps: int, rounds: int, batch_size: int
 ) -> report.Report:
-    """Measures each kind in turn, `rounds` times `steps` steps."""
-    trained = report.in_turn(trainings(splits, steps, batch_size), rounds)
-    added = report.in_turn(additions(steps), rounds)
+    """Measures the kinds in turn, `rounds` times `steps` steps."""
+    trained = report.measure_in_turn(
+        make_trainings(splits, steps, batch_size), rounds
+    )
+    added = report.measure_in_turn(make_additions(steps), rounds)
     return report.Report(
         [
             report.Table(
@@ -154,7 +159,7 @@ def main(_: list[str]) -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
     if not tf.config.list_physical_devices("GPU"):
-        # The CPU is divided once, before TensorFlow uses it.
+        # The CPU can be split only once, before TensorFlow uses it.
         distribution.mirrored_strategy(max(COUNTS))
     measure(
         datasets.load_mnist(),

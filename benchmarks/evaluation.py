@@ -1,10 +1,10 @@
-"""Says what one evaluation costs over the bare forward passes.
+"""Measures what one evaluation costs compared with the bare forward passes.
 
-Evaluates the course's CNN on 5,000 images, in turn by
+Evaluates the course's CNN on 5,000 images, in turn with
 
 - keras_port: `Evaluator`, as `StepEvaluation` runs it during `fit`;
-- forward: the network alone in a `tf.function`, over slices of images that are
-  floats already, in the size of slice that is fastest;
+- forward: the network alone in a `tf.function`, over slices of images that
+  already are floats, with the fastest slice size;
 - keras: `Model.evaluate` on arrays, with slices of the same size.
 """
 
@@ -26,10 +26,10 @@ from benchmarks.peers import keras_port_fit
 from benchmarks.peers import work as peers_work
 from benchmarks.peers.work import Images
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port import training
 
-# Images of a slice that are tried.
+# Slice sizes to try, in images.
 SIZES = (100, 250, 500, 1000, 5000)
 
 
@@ -37,12 +37,15 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     report.define_flags(rounds=10)
     flags.DEFINE_multi_enum(
-        "precision", ["float32"], ["float32", "bfloat16"], "Of the products."
+        "precision",
+        ["float32"],
+        ["float32", "bfloat16"],
+        "Precision of the computation.",
     )
 
 
 def forward(work: Work, images: Images, size: int) -> Callable[[], float]:
-    """Returns what measures the network alone, over slices of a size."""
+    """Returns a function that measures the network alone, slice by slice."""
     model = keras_fit.build_model(work)
     x, _ = keras_fit.floats(images)
     slices = [tf.constant(x[at : at + size]) for at in range(0, len(x), size)]
@@ -57,11 +60,11 @@ def forward(work: Work, images: Images, size: int) -> Callable[[], float]:
         values.numpy()
 
     passes()
-    return lambda: timed(passes)
+    return lambda: time_call(passes)
 
 
-def fastest(work: Work, images: Images) -> tuple[int, Callable[[], float]]:
-    """Returns the size of slice with the fastest forward passes, and these."""
+def find_fastest(work: Work, images: Images) -> tuple[int, Callable[[], float]]:
+    """Returns the fastest slice size, and a function that measures it."""
     passes = {
         size: forward(work, images, size)
         for size in SIZES
@@ -76,22 +79,22 @@ def fastest(work: Work, images: Images) -> tuple[int, Callable[[], float]]:
 
 def measure(work: Work, images: Images, rounds: int) -> report.Table:
     """Measures the kinds in turn."""
-    size, passes = fastest(work, images)
+    size, passes = find_fastest(work, images)
     ours = training.Evaluator(
         keras_port_fit.build_model(work), keras_port_fit.image_split(images)
     ).evaluate
-    stock = keras_fit.compiled(work)
+    stock = keras_fit.build_compiled_model(work)
     x, y = keras_fit.floats(images)
 
     def evaluate() -> None:
         stock.evaluate(x, y, batch_size=size, verbose=0)
 
     kinds = {
-        "keras_port": lambda: timed(ours),
+        "keras_port": lambda: time_call(ours),
         "forward": passes,
-        "keras": lambda: timed(evaluate),
+        "keras": lambda: time_call(evaluate),
     }
-    seconds = report.in_turn(kinds, rounds, warm_up=1)
+    seconds = report.measure_in_turn(kinds, rounds, warm_up=1)
     return report.Table(
         f"{len(x):,} images, {work.precision}",
         "ms",

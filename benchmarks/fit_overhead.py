@@ -1,19 +1,19 @@
-"""Says what `fit` with validation, saving and progress costs over a bare loop.
+"""Measures what `fit` with its callbacks costs compared with a bare loop.
 
-Trains the course's CNN on MNIST, batch 100, in turn by
+Trains the course's CNN on MNIST, batch 100, in turn with
 
 - bare: a `tf.function` with a `GradientTape` and Keras' Adam over `build_cnn`;
 - steps: a `tf.function` of `compute_gradients` and `apply_gradients`, with the
   optimizer of `train_cnn.py`;
 - tf1: a TensorFlow 1 session with `feed_dict`, as the course trains;
-- train_cnn: the training of `examples/train_cnn.py`, with validation on 5,000
-  images each 100 steps, saving of each better model, progress, and the curves,
-  histograms and pictures of TensorBoard.
+- train_cnn: the training of `examples/train_cnn.py`, which every 100 steps
+  validates on 5,000 images, saves the model if it improved, shows progress, and
+  writes the curves, histograms and pictures of TensorBoard.
 
-Each kind is a process that stays alive, and the last one is one training that
-goes on from turn to turn. Prints examples per second as medians over the
-rounds, and their ratios. The time to build the graphs is left out everywhere;
-the last kind's are there after its first histograms.
+Every kind is a process that stays alive; the last kind is one training that
+continues from turn to turn. Prints examples per second as medians over the
+rounds, and their ratios. The time to build the graphs is left out; those of the
+last kind are built when it has written its first histograms.
 """
 
 from collections.abc import Mapping
@@ -47,10 +47,10 @@ def define_flags() -> None:
 def measure(
     steps: int, rounds: int, kinds: Mapping[str, Kind]
 ) -> report.Report:
-    """Measures each kind in turn, `rounds` times `steps` steps."""
+    """Measures the kinds in turn, `rounds` times `steps` steps."""
     work = Work(steps=steps)
-    with processes.running(kinds) as peers:
-        seconds = report.in_turn(peers.make(work), rounds)
+    with processes.start_peers(kinds) as peers:
+        seconds = report.measure_in_turn(peers.make(work), rounds)
         table = report.Table(
             f"Training of the CNN, batch {work.batch_size}",
             "examples/s",

@@ -1,8 +1,8 @@
-"""Says what `import keras_port` costs over `import keras`.
+"""Measures how much time `import keras_port` adds to `import keras`.
 
-Imports each in fresh processes, in turn, and prints the medians of the rounds
-in milliseconds, and the median of their differences. One round before the
-first is left out: it fills the disk's cache.
+Runs the imports in new processes, in turn, and prints the medians in
+milliseconds and the median of the differences. The round before the first is
+left out, because it fills the disk's cache.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def milliseconds(statement: str) -> float:
 
 
 def difference(times: Mapping[str, list[float]]) -> float:
-    """Returns the median of what the last kind takes more than the first."""
+    """Returns the median difference between the last and the first kind."""
     first, *_, last = times.values()
     pairs = zip(first, last, strict=True)
     return statistics.median(more - base for base, more in pairs)
@@ -58,8 +58,8 @@ def difference(times: Mapping[str, list[float]]) -> float:
 def measure(
     rounds: int, statements: Mapping[str, str] = STATEMENTS
 ) -> report.Report:
-    """Measures each statement in turn, `rounds` times."""
-    times = report.in_turn(
+    """Measures the statements in turn, `rounds` times."""
+    times = report.measure_in_turn(
         {
             kind: functools.partial(milliseconds, statement)
             for kind, statement in statements.items()

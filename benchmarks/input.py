@@ -1,13 +1,13 @@
-"""Says how fast the batches alone are, without any training.
+"""Measures how fast the batches alone are, without any training.
 
-Draws batches of 100 images of MNIST as floats, in a new order each epoch, in
-turn by
+Reads batches of 100 MNIST images as floats, in a new order every epoch, in turn
+with
 
 - keras_port: `shuffled_batches`;
-- mapped: the same from a mapped file, with `--mmap`. The file is new, so that
-  the system still holds it in memory: no disk is measured;
+- mapped: the same from a mapped file, with `--mmap`. The file is new and the
+  operating system still holds it in memory, so no disk is measured;
 - next_batch: `ImageSplit.next_batch`, the loop of TensorFlow 1;
-- tf_data: `tf.data` by `shuffle` and `batch` from floats in memory.
+- tf_data: `tf.data` with `shuffle` and `batch` from floats in memory.
 
 `--copies=10` makes the data ten times as large, from the same images.
 """
@@ -32,7 +32,7 @@ from benchmarks import report
 from benchmarks.peers import keras_fit
 from benchmarks.peers import work as peers_work
 from benchmarks.peers.work import Images
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port import datasets
 
 
@@ -45,10 +45,10 @@ def define_flags() -> None:
     flags.DEFINE_bool("mmap", False, "Adds batches from a mapped file.")
 
 
-def drawers(
+def make_samplers(
     images: Images, size: int, folder: pathlib.Path | None = None
 ) -> dict[str, Callable[[], object]]:
-    """Returns what draws one batch, by kind; `mapped` with a folder."""
+    """Returns functions that make one batch; `mapped` needs a folder."""
     split = datasets.ImageSplit(*images)
     ours = iter(datasets.shuffled_batches(split, size, seed=1))
     stock = iter(keras_fit.shuffle_batches(images, size))
@@ -58,14 +58,16 @@ def drawers(
         "tf_data": functools.partial(next, stock),
     }
     if folder is not None:
-        mapped = mapped_split(images, folder)
+        mapped = write_mapped_split(images, folder)
         batches = iter(datasets.shuffled_batches(mapped, size, seed=1))
         kinds["mapped"] = functools.partial(next, batches)
     return kinds
 
 
-def mapped_split(images: Images, folder: pathlib.Path) -> datasets.ImageSplit:
-    """Writes an IDX file of the images, and returns it mapped."""
+def write_mapped_split(
+    images: Images, folder: pathlib.Path
+) -> datasets.ImageSplit:
+    """Writes an IDX file of the images and maps it into memory."""
     path = folder / "images-idx3-ubyte"
     with path.open("wb") as file:
         file.write(struct.pack(">4B3I", 0, 0, 8, 3, *images.images.shape))
@@ -89,13 +91,13 @@ def measure(
             for _ in itertools.repeat(None, steps):
                 draw()
 
-        return timed(loop)
+        return time_call(loop)
 
     kinds = {
         kind: functools.partial(seconds, draw)
-        for kind, draw in drawers(images, size, folder).items()
+        for kind, draw in make_samplers(images, size, folder).items()
     }
-    values = report.in_turn(kinds, rounds, warm_up=1)
+    values = report.measure_in_turn(kinds, rounds, warm_up=1)
     table = report.Table(
         f"Batches of {size:,} from {len(images.labels):,} images",
         "examples/s",

@@ -1,9 +1,9 @@
-"""Says how much memory the whole job takes, and whether it grows.
+"""Measures how much memory the whole job takes, and whether it grows.
 
-The job is that of `course_job.py`, each in a process of its own whose resident
-memory is read from outside while it runs. The growth is the median of the last
-fifth of the time less that of the second fifth; the first one builds graphs.
-Linux only.
+The job is that of `course_job.py`. Every kind has a process of its own, whose
+resident memory is read from outside while it runs. The growth is the median of
+the last fifth of the time minus that of the second fifth, because the first
+fifth builds graphs. Linux only.
 """
 
 from collections.abc import Iterator
@@ -43,8 +43,8 @@ def define_flags() -> None:
     flags.DEFINE_multi_enum("kind", list(KINDS), list(KINDS), "Who does it.")
 
 
-def memory_of(pid: int, what: str) -> float:
-    """Returns "VmRSS", the memory of now, or "VmHWM", the peak, in MiB."""
+def read_memory(pid: int, what: str) -> float:
+    """Returns the current memory ("VmRSS") or the peak ("VmHWM"), in MiB."""
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     found = re.search(rf"^{what}:\s+(\d+) kB$", text, re.M)
     assert found, f"no {what} of process {pid}"
@@ -52,14 +52,14 @@ def memory_of(pid: int, what: str) -> float:
 
 
 @contextlib.contextmanager
-def sampled(pid: int, pause: float = PAUSE) -> Iterator[list[float]]:
-    """Reads the memory of a process again and again during the block."""
+def sample_memory(pid: int, pause: float = PAUSE) -> Iterator[list[float]]:
+    """Reads the memory of a process repeatedly during the block."""
     sizes: list[float] = []
     ended = threading.Event()
 
     def read() -> None:
         while not ended.wait(pause):
-            sizes.append(memory_of(pid, "VmRSS"))
+            sizes.append(read_memory(pid, "VmRSS"))
 
     thread = threading.Thread(target=read)
     thread.start()
@@ -71,7 +71,7 @@ def sampled(pid: int, pause: float = PAUSE) -> Iterator[list[float]]:
 
 
 def growth(sizes: list[float]) -> float:
-    """Returns what the last fifth has more than the second one."""
+    """Returns the median of the last fifth minus that of the second fifth."""
     fifth = len(sizes) // 5
     if not fifth:
         return 0.0
@@ -90,9 +90,9 @@ def measure(
         for name, kind in kinds.items():
             with contextlib.closing(processes.Peer(kind)) as peer:
                 peer.make(work)
-                with sampled(peer.pid) as sizes:
+                with sample_memory(peer.pid) as sizes:
                     peer.measure()
-                peaks[name].append(memory_of(peer.pid, "VmHWM"))
+                peaks[name].append(read_memory(peer.pid, "VmHWM"))
                 grown[name].append(growth(sizes))
                 versions |= peer.versions
     title = f"{work.steps:,} steps: "

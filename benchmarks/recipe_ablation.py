@@ -1,8 +1,8 @@
-"""Measures what each part of the fast recipe is worth.
+"""Measures what every part of the fast recipe gains.
 
 Trains like `examples/train_cnn.py --recipe=fast`, in turn with all parts of the
-recipe and with one part of it left out or changed, and compares the test
-accuracies and the seconds of the training.
+recipe and with one part left out or changed, and compares the test accuracy and
+the seconds of training.
 """
 
 from collections.abc import Mapping
@@ -32,12 +32,13 @@ from keras_port import training
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The parts of `examples/train_cnn_fast.py`; its defaults are that script.
+    """The parts of the recipe; the defaults are `examples/train_cnn_fast.py`.
 
     Args:
         batch_size: Examples per step.
-        hard_examples: Examples of each batch to train on, `None` for all.
-        warmup_batches: Batches truncated to so many examples.
+        hard_examples: Examples of every batch to train on, `None` for all.
+        warmup_batches: First batches, which are truncated to `hard_examples`
+            examples.
         max_steps: Steps; with `one_cycle` the length of the cycle.
         learning_rate: Learning rate; with `one_cycle` its peak.
         one_cycle: Whether the learning rate rises once and falls to 0.
@@ -60,7 +61,7 @@ class Recipe:
 
 
 FAST = Recipe()
-# The changed parts, and their values.
+# What every kind changes.
 CHANGES: dict[str, dict[str, Any]] = {
     "all parts": {},
     "all images of 150, which take as long": {
@@ -79,7 +80,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 def define_flags() -> None:
     """Defines the flags of this script."""
     flags.DEFINE_string("json", None, "File to write every number to.")
-    flags.DEFINE_integer("seeds", 3, "Runs of each kind.", lower_bound=1)
+    flags.DEFINE_integer("seeds", 3, "Runs of every kind.", lower_bound=1)
     flags.DEFINE_multi_enum(
         "kind", list(CHANGES), list(CHANGES), "What to train."
     )

@@ -1,4 +1,4 @@
-"""What all benchmarks share: turns, medians, a table, and where it was."""
+"""What all benchmarks share: turns, medians, tables, and the machine."""
 
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -22,29 +22,29 @@ PACKAGES = ("keras", "numpy", "tensorflow")
 
 
 def define_flags(*, rounds: int) -> None:
-    """Defines the flags of each benchmark.
+    """Defines the flags that every benchmark has.
 
     Args:
         rounds: The default of `--rounds`.
     """
     flags.DEFINE_integer(
-        "rounds", rounds, "Measurements of each kind.", lower_bound=1
+        "rounds", rounds, "Measurements of every kind.", lower_bound=1
     )
     flags.DEFINE_string("json", None, "File to write every number to.")
 
 
-def in_turn(
+def measure_in_turn(
     kinds: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: int = 0
 ) -> dict[str, list[float]]:
-    """Measures each kind once, then each kind again: A B C, B C A, C A B.
+    """Measures all kinds in every round: A B C, then B C A, then C A B.
 
-    A machine that gets slower meanwhile so slows all of them, and none gains by
-    being the first of its round, when the processor has rested.
+    So a machine that slows down affects all kinds, and none gains from being
+    the first of its round, when the processor has rested.
 
     Args:
-        kinds: What measures each kind.
-        rounds: Measurements of each kind.
-        warm_up: Rounds before these that are not kept. Defaults to 0.
+        kinds: Functions that measure the kinds.
+        rounds: Measurements of every kind.
+        warm_up: Rounds before these, whose values are dropped. Defaults to 0.
     """
     values: dict[str, list[float]] = {kind: [] for kind in kinds}
     order = list(kinds)
@@ -64,13 +64,13 @@ class Table:
     Args:
         title: What was measured.
         unit: Of the values, such as "examples/s".
-        values: All values of each kind, in the order of the rounds.
-        bases: Kinds to compare each with: a column with "of" each.
-        subject: Kind that is compared with each other one, in a column that
-            says how many times as fast it is. Defaults to None, no column.
+        values: All values of every kind, in the order of the rounds.
+        bases: Kinds to compare with; each has a column that begins with "of".
+        subject: Kind that is compared with every other kind, in a column that
+            says how many times as fast it is. Defaults to `None`: no column.
         higher_is_faster: Whether the values are rates and not times.
-        digits: Digits behind the point. Defaults to 0.
-        notes: Lines to print below it.
+        digits: Digits after the decimal point. Defaults to 0.
+        notes: Lines to print below the table.
     """
 
     title: str
@@ -84,11 +84,11 @@ class Table:
 
     @property
     def medians(self) -> dict[str, float]:
-        """Median of each kind."""
+        """Median of every kind."""
         return {kind: statistics.median(v) for kind, v in self.values.items()}
 
     def ratio(self, kind: str, base: str) -> float:
-        """Returns the median of a kind as a part of that of another one."""
+        """Returns the median of a kind divided by that of another kind."""
         return self.medians[kind] / self.medians[base]
 
     def times_as_fast(self, kind: str) -> float:
@@ -117,7 +117,7 @@ class Table:
         return row
 
     def to_json(self) -> dict[str, Any]:
-        """Returns every value, and what the table shows of them."""
+        """Returns every value, and what the table shows."""
         ratios = {
             base: {kind: self.ratio(kind, base) for kind in self.values}
             for base in self.bases
@@ -133,12 +133,12 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Tables that one command has measured, and where it was.
+    """The tables of one command, with the versions and the machine.
 
     Args:
         tables: What was measured.
-        versions: Of what was measured. Defaults to those of the packages of
-            this process.
+        versions: Versions of what was measured. Defaults to those of the
+            packages in this process.
     """
 
     tables: list[Table]
@@ -150,7 +150,7 @@ class Report:
     command: str = dataclasses.field(default_factory=lambda: command())
 
     def to_markdown(self) -> str:
-        """Returns the tables with their notes, and where it was."""
+        """Returns the tables with their notes, the versions and the machine."""
         parts = []
         for table in self.tables:
             parts += [table.title, table.to_markdown(), *table.notes]
@@ -159,7 +159,7 @@ class Report:
         return "\n\n".join(parts)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns every value, and where it was."""
+        """Returns every value, the versions, the machine and the command."""
         content = dataclasses.asdict(self)
         return content | {"tables": [table.to_json() for table in self.tables]}
 
@@ -172,7 +172,7 @@ class Report:
 
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
-    """Returns the versions of Python and of the packages that are there."""
+    """Returns the versions of Python and of the installed packages."""
     found = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -183,7 +183,7 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def machine() -> str:
-    """Returns the processor, and how many of its cores may be used."""
+    """Returns the processor and the number of cores that may be used."""
     name = platform.machine()
     info = pathlib.Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
@@ -195,14 +195,14 @@ def machine() -> str:
 
 
 def cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def now() -> str:
-    """Returns the time in UTC."""
+    """Returns the current time in UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 

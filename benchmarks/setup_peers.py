@@ -1,7 +1,7 @@
-"""Makes the environments in which the benchmarks' peers run.
+"""Creates the environments in which the benchmarks' peers run.
 
-One for PyTorch and one for JAX, in `build/peers`, which git ignores. What is
-there already is left as it is.
+One for PyTorch and one for JAX, in `build/peers`, which git ignores. An
+environment that exists is left as it is.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ PACKAGES = {
 def define_flags() -> None:
     """Defines the flags of this script."""
     flags.DEFINE_multi_enum(
-        "peer", list(PACKAGES), list(PACKAGES), "Which ones to make."
+        "peer", list(PACKAGES), list(PACKAGES), "Environments to create."
     )
     flags.DEFINE_string(
         "pytorch_index",
@@ -42,7 +42,7 @@ def command(name: str, pytorch_index: str | None) -> list[str]:
 
 
 def main(_: list[str]) -> None:
-    """Makes the environments that are not there."""
+    """Creates the environments that do not exist."""
     for name in flags.FLAGS.peer:
         if (FOLDER / name / "ready").exists():
             print(f"{FOLDER / name} is there.")

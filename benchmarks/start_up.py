@@ -1,14 +1,14 @@
-"""Says how long it takes from a command to the end of its first step.
+"""Measures the time from a command to the end of its first training step.
 
-Each kind is a new process that ends with the first step of training the CNN:
+Every kind is a new process that ends with the first training step of the CNN:
 
-- tensorflow: imports TensorFlow alone, and runs one bare traced step;
+- tensorflow: imports only TensorFlow and runs one bare traced step;
 - keras: the first step of stock Keras' `fit`, with its data;
-- keras_port: the first call of what `examples/train_cnn.py` does, which is
-  ten steps, with its data and all its callbacks;
-- keras_port_single: the same with calls of one step.
+- keras_port: the first call of `examples/train_cnn.py`, which is ten steps,
+  with its data and all its callbacks;
+- keras_port_single: the same with one step per call.
 
-One round before the first is left out: it fills the disk's cache.
+The round before the first is left out, because it fills the disk's cache.
 """
 
 import functools
@@ -25,12 +25,12 @@ from absl import flags
 
 from benchmarks import report
 from benchmarks.peers import first_step
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 
 
 def seconds(kind: str) -> float:
-    """Returns the seconds of a kind, in a process of its own."""
-    # The process leaves its folder behind, since it ends at once.
+    """Returns the seconds that a kind takes in a new process."""
+    # The process ends at once and does not remove its folder.
     with tempfile.TemporaryDirectory() as folder:
         variables = {
             "KERAS_BACKEND": "tensorflow",
@@ -43,7 +43,7 @@ def seconds(kind: str) -> float:
             env=os.environ | variables,
             check=True,
         )
-        return timed(run)
+        return time_call(run)
 
 
 def measure(rounds: int) -> report.Report:
@@ -51,7 +51,7 @@ def measure(rounds: int) -> report.Report:
     kinds = {
         kind: functools.partial(seconds, kind) for kind in first_step.KINDS
     }
-    values = report.in_turn(kinds, rounds, warm_up=1)
+    values = report.measure_in_turn(kinds, rounds, warm_up=1)
     return report.Report(
         [
             report.Table(

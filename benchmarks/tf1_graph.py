@@ -1,4 +1,4 @@
-"""Measures how fast a graph becomes a layer, and how fast the layer is.
+"""Measures how fast a graph becomes a layer, and how fast the layer runs.
 
 - convert: makes a layer of a network with many dense layers, normalization and
   shortcuts, and traces its inference. Its forward pass has at least the given
@@ -8,7 +8,7 @@
   `tf.Variable`s.
 
 Prints seconds and milliseconds per call as medians over the rounds, and the
-ratio of the calls. The aims are under 5 s, and a ratio of at most 1.1.
+ratio of the calls. The targets are under 5 s, and a ratio of at most 1.1.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ from keras_port.tf1 import GraphLayer
 v1 = tf.compat.v1
 BATCH_SIZE = 100
 WIDTH = 8
-# In one layer of the large network, with those that read its variables.
+# Of one layer of the large network, with those that read its variables.
 OPERATIONS_PER_LAYER = 23
 SHAPES = (
     [5, 5, 1, 32],
@@ -63,7 +63,7 @@ def define_flags() -> None:
 
 
 def write_large(folder: pathlib.Path, operations: int) -> int:
-    """Writes a graph of many operations; returns how many are needed."""
+    """Writes a large graph; returns how many operations its result needs."""
     with tf.Graph().as_default() as graph, v1.Session() as session:
         h = v1.placeholder(tf.float32, [None, WIDTH], name="x")
         for number in range(-(-operations // OPERATIONS_PER_LAYER)):
@@ -78,7 +78,7 @@ def write_large(folder: pathlib.Path, operations: int) -> int:
                 h = h + 0.1 * tf.nn.relu(inner)
         tf.identity(h, name="out")
         save(session, folder)
-        # Without operations that only set the initial values, or save.
+        # Without the operations that only set initial values or save.
         return sum(
             not re.search("/Initializer|/Assign$|^save|^init", one.name)
             for one in graph.get_operations()
@@ -120,7 +120,7 @@ def network(x: Any, variables: list[Any]) -> tf.Tensor:
 
 
 def convert(folder: pathlib.Path) -> float:
-    """Returns the seconds that it takes to make a layer."""
+    """Returns the seconds that making a layer takes."""
     started = time.perf_counter()
     GraphLayer(folder, inputs="x", outputs="out")
     return time.perf_counter() - started
@@ -129,7 +129,7 @@ def convert(folder: pathlib.Path) -> float:
 def make_functions(
     folder: pathlib.Path,
 ) -> dict[str, Callable[[tf.Tensor], Any]]:
-    """Returns the two ways to compute the CNN, by name."""
+    """Returns the layer and the function that compute the CNN, by name."""
     layer = GraphLayer(folder, inputs="x", outputs="out")
     variables = [tf.Variable(value) for value in layer.get_weights()]
     function = tf.function(lambda x: network(x, variables))
@@ -139,7 +139,7 @@ def make_functions(
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The measured times, and on which machine.
+    """The measured times and the machine.
 
     Args:
         operations: Number of operations that were converted.
@@ -174,7 +174,7 @@ class Report:
 
 
 def measure(operations: int, calls: int, rounds: int) -> Report:
-    """Measures every kind in turn, `rounds` times."""
+    """Measures the kinds in turn, `rounds` times."""
     with tempfile.TemporaryDirectory() as name:
         large, small = pathlib.Path(name, "large"), pathlib.Path(name, "small")
         large.mkdir()

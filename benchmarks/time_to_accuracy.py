@@ -1,12 +1,12 @@
-"""Says how long a whole run takes, and what accuracy it reaches.
+"""Measures how long a whole run takes and what accuracy it reaches.
 
-Commands, from their start to their end, imports and all, in turn:
+Runs these commands in turn and measures them from start to end:
 
 - fast: `examples/train_cnn.py --recipe=fast`, with --seeds seeds;
 - course: `examples/train_cnn.py`, the course's recipe to its early stop;
 - tf1: the course's recipe to its early stop in a TensorFlow 1 session.
 
-The last two take many minutes each, and so have --course_seeds seeds.
+The last two take many minutes each, so they have --course_seeds seeds.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from absl import app
 from absl import flags
 
 from benchmarks import report
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 
 TRAIN_CNN = str(report.ROOT / "examples" / "train_cnn.py")
 COMMANDS = {
@@ -43,22 +43,23 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "course_seeds", 1, "Runs of the course's recipe.", lower_bound=1
     )
-    flags.DEFINE_multi_string("flag", [], "Further flag for each run.")
+    flags.DEFINE_multi_string("flag", [], "Further flag for every run.")
     flags.DEFINE_multi_enum(
         "kind", list(COMMANDS), list(COMMANDS), "What to run."
     )
 
 
 def run(command: list[str], seed: int) -> tuple[float, dict[str, Any]]:
-    """Returns the seconds of a command, and the results that it leaves.
+    """Returns the seconds of a command and the results that it writes.
 
     Raises:
-        subprocess.CalledProcessError: If it fails; what it says is shown.
+        subprocess.CalledProcessError: If the command fails; its messages are
+            printed.
     """
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, *command]
         line += [f"--seed={seed}", f"--workdir={folder}"]
-        seconds = timed(
+        seconds = time_call(
             lambda: subprocess.run(
                 line,
                 check=True,
@@ -77,12 +78,12 @@ def measure(
     *,
     done: Callable[[str, int, float, dict[str, Any]], None],
 ) -> report.Report:
-    """Runs the commands in turn, each with its number of seeds.
+    """Runs the commands in turn, each with its own number of seeds.
 
     Args:
-        commands: What to start, by kind.
-        runs: Number of seeds of each kind.
-        done: Is told of each run, since all of them take long.
+        commands: Command of every kind.
+        runs: Number of seeds of every kind.
+        done: Is called after every run, because all runs take long.
     """
     seconds: dict[str, list[float]] = {kind: [] for kind in commands}
     accuracies: dict[str, list[float]] = {kind: [] for kind in commands}
@@ -105,7 +106,7 @@ def measure(
 
 
 def show(kind: str, seed: int, seconds: float, results: dict[str, Any]) -> None:
-    """Prints a line on a run."""
+    """Prints one line about a run."""
     print(
         f"{kind}, seed {seed}: {seconds:.1f} s, {results['steps']:,} steps, "
         f"test accuracy {results['test_accuracy']:.4f}",

@@ -1,20 +1,20 @@
-"""Says how many examples per second a training reaches, beside its peers.
+"""Measures the examples per second of a training, compared with its peers.
 
-Trains the course's networks on MNIST, in turn by
+Trains the course's networks on MNIST, in turn with
 
 - keras_port: `fit` as the examples call it;
-- tf1: the course's loop in a TensorFlow 1 session, in float32 always;
+- tf1: the course's loop in a TensorFlow 1 session, always in float32;
 - tf_function: a bare loop of a `tf.function` over Keras' layers;
 - keras: stock `fit` on arrays;
 - keras_tuned: stock `fit` with batches by index, many steps per call and
   without autotuning;
-- pytorch, pytorch_compiled: in the memory format that is faster;
+- pytorch, pytorch_compiled: in the faster memory format;
 - jax: one compiled step;
 - limit: the operations of the steps as products of large matrices, and
   nothing else.
 
-Each kind is a process that stays alive. The time to build graphs is left out,
-the end of `fit` is not. A peer without its environment is left out; see
+Every kind is a process that stays alive. The time to build graphs is left out;
+the end of `fit` is included. A peer without its environment is left out; see
 `setup_peers.py`.
 """
 
@@ -46,7 +46,7 @@ KINDS = {
     "jax": Kind("jax_loop:make", "jax"),
     "limit": Kind("matrix_product:make"),
 }
-# So many steps of the perceptron take as long as one of the CNN.
+# Steps of the perceptron that take as long as one step of the CNN.
 PERCEPTRON_STEPS = 50
 
 
@@ -58,26 +58,29 @@ def define_flags() -> None:
         "model", ["cnn"], ["cnn", "perceptron"], "Networks to train."
     )
     flags.DEFINE_multi_enum(
-        "precision", ["float32"], ["float32", "bfloat16"], "Of the products."
+        "precision",
+        ["float32"],
+        ["float32", "bfloat16"],
+        "Precision of the computation.",
     )
     flags.DEFINE_multi_integer("batch_size", [100], "Examples per step.")
     flags.DEFINE_integer(
         "steps",
         100,
-        "Steps of 100 per measurement of the CNN; the perceptron does "
+        "Steps of 100 per measurement of the CNN; the perceptron runs "
         f"{PERCEPTRON_STEPS} times as many, and larger batches fewer.",
         lower_bound=1,
     )
     flags.DEFINE_multi_enum("kind", list(KINDS), list(KINDS), "What to train.")
 
 
-def works(
+def make_works(
     models: Sequence[str],
     precisions: Sequence[str],
     batch_sizes: Sequence[int],
     steps: int,
 ) -> list[Work]:
-    """Returns what to measure, each about as long as the others."""
+    """Returns what to measure; all take about the same time."""
     found = []
     for model, precision, size in itertools.product(
         models, precisions, batch_sizes
@@ -90,12 +93,12 @@ def works(
 def measure(
     works: Sequence[Work], rounds: int, kinds: Mapping[str, Kind]
 ) -> report.Report:
-    """Measures the kinds in turn for each work."""
+    """Measures the kinds in turn for every work."""
     tables: list[report.Table] = []
     versions = report.versions(())
-    # TensorFlow's threads are for a process, and not the same for both models.
+    # TensorFlow's threads are set per process, and differ by model.
     for _, same_model in itertools.groupby(works, lambda work: work.model):
-        with processes.running(kinds) as peers:
+        with processes.start_peers(kinds) as peers:
             found = [table(peers, work, rounds) for work in same_model]
             for each in found:
                 each.notes.extend(peers.notes)
@@ -105,10 +108,10 @@ def measure(
 
 
 def table(peers: processes.Peers, work: Work, rounds: int) -> report.Table:
-    """Measures the examples per second of each kind."""
-    # The perceptron's products are too small for the limit to mean anything.
+    """Measures the examples per second of every kind."""
+    # The perceptron's products are too small for a meaningful limit.
     ready = peers.make(work, () if work.model == "cnn" else ("limit",))
-    seconds = report.in_turn(ready, rounds, warm_up=1)
+    seconds = report.measure_in_turn(ready, rounds, warm_up=1)
     examples = work.steps * work.batch_size
     rates = {
         kind: [examples / value for value in values]
@@ -136,7 +139,9 @@ def main(_: list[str]) -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
     measure(
-        works(values.model, values.precision, values.batch_size, values.steps),
+        make_works(
+            values.model, values.precision, values.batch_size, values.steps
+        ),
         values.rounds,
         {kind: KINDS[kind] for kind in values.kind},
     ).publish()

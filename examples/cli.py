@@ -1,6 +1,6 @@
-"""What the scripts share: imports without noise, flags, and short messages.
+"""What the scripts share: quiet imports, flags and short messages.
 
-Importing this module has no effect. A script calls what it needs by name:
+Importing this module has no effect. A script calls what it needs:
 
     with cli.quiet_imports():
         import keras
@@ -33,7 +33,7 @@ from absl import logging
 if TYPE_CHECKING:
     from keras_port import runs
 
-# So that --help of a script lists the flags that are defined here for it.
+# So that --help of a script lists the flags that this module defines for it.
 flags.disclaim_key_flags()
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -49,11 +49,10 @@ SAVE_FREQ = 1000
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Imports TensorFlow in the block, without its messages and 0.5 s faster.
+    """Imports TensorFlow in the block without messages, and 0.5 s faster.
 
-    Without a GPU TensorFlow reports the missing driver as an error, which a
-    reader would take for one. What matters is raised as an exception, and shown
-    after the block.
+    Without a GPU, TensorFlow reports the missing driver as an error, although
+    nothing is wrong. Real errors are exceptions and are shown after the block.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_stderr(), _no_garbage_collection():
@@ -75,11 +74,11 @@ def _quiet_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Turns garbage collection off, and then excludes what was imported.
+    """Turns garbage collection off, then excludes the imported objects.
 
-    The imported modules are 450,000 objects that stay to the end. Searching
-    them takes a fifth of the time to import them, and again in every later
-    search and at the end of the process, where it takes most of a second.
+    The imports create 450,000 objects that stay until the end. Searching them
+    for garbage takes a fifth of the time of the imports, and almost a second at
+    the end of the process.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -92,10 +91,10 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Runs a script. Invalid input is one line on stderr, never a traceback.
+    """Runs a script, and reports invalid input in one line on stderr.
 
-    The exit code is 2 for invalid flags, and 1 for everything else that the
-    user can fix.
+    The exit code is 2 for invalid flags and 1 for other errors that the user
+    can fix.
     """
     logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(
@@ -116,7 +115,7 @@ def run(main: Callable[[], None]) -> None:
     except (OSError, ValueError) as error:
         fail(str(error), code=1)
     except KeyboardInterrupt:
-        fail("Ended at once. The same command resumes.", code=1)
+        fail("Stopped at once. The same command resumes.", code=1)
     # All files are closed, and the operating system frees the memory.
     gc.freeze()
 
@@ -128,16 +127,16 @@ def fail(message: str, *, code: int) -> NoReturn:
     sys.exit(code)
 
 
-# Flags that many scripts have.
+# Flags that several scripts have.
 
 
 def define_data_flag() -> None:
-    """Defines the flag of every script that reads images."""
+    """Defines the flag of the scripts that read images."""
     flags.DEFINE_string(
         "data_dir",
         None,
-        "Folder with the four IDX files of MNIST, Fashion-MNIST or the like, "
-        "compressed or not. Without it: the MNIST inside the package.",
+        "Directory with the four IDX files of MNIST, Fashion-MNIST or similar, "
+        "compressed or not. Defaults to the MNIST in the package.",
     )
 
 
@@ -149,24 +148,27 @@ def define_training_flags(
     batch_size: int = 100,
     batch_size_help: str = "Examples per step.",
 ) -> None:
-    """Defines the flags of every script that trains, with its defaults."""
+    """Defines the flags of the scripts that train, with their defaults."""
     define_data_flag()
     flags.DEFINE_integer(
         "batch_size", batch_size, batch_size_help, lower_bound=1
     )
     flags.DEFINE_integer(
-        "max_steps", max_steps, "Steps at most.", lower_bound=1
+        "max_steps", max_steps, "Maximum number of steps.", lower_bound=1
     )
     flags.DEFINE_integer(
         "eval_freq", eval_freq, "Steps between evaluations.", lower_bound=1
     )
     flags.DEFINE_float(
-        "learning_rate", learning_rate, "Of the optimizer.", lower_bound=0.0
+        "learning_rate",
+        learning_rate,
+        "Learning rate of the optimizer.",
+        lower_bound=0.0,
     )
     flags.DEFINE_integer(
         "seed",
         1,
-        "Of the weights, the dropout and the order of the data.",
+        "Seed of the weights, the dropout and the order of the data.",
         lower_bound=0,
         upper_bound=2**32 - 1,
     )
@@ -175,51 +177,68 @@ def define_training_flags(
 def define_run_flags(
     *, workdir: str, patience: int = 20, **training_defaults: Any
 ) -> None:
-    """Defines the flags of every script whose training can be resumed.
+    """Defines the flags of the scripts whose training can be resumed.
 
     Args:
-        workdir: Default of the folder.
-        patience: Default of the patience.
-        **training_defaults: As for `define_training_flags`.
+        workdir: Default of `--workdir`.
+        patience: Default of `--patience`. Defaults to 20.
+        **training_defaults: Arguments of `define_training_flags`.
     """
     define_training_flags(**training_defaults)
     flags.DEFINE_string(
         "workdir",
         workdir,
-        "Folder of the run: the best model (model.keras), what is needed to "
-        "resume (state/), the curves for TensorBoard (logs/) and the results "
-        "(results.json). The same command with the same folder resumes an "
-        "unfinished run.",
+        "Directory of the run: the best model (model.keras), the snapshots to "
+        "resume from (state/), the curves for TensorBoard (logs/) and the "
+        "results (results.json). The same command resumes an unfinished run.",
     )
     flags.DEFINE_integer(
         "patience",
         patience,
-        "Validations in a row without improvement that end the training.",
+        "Validations without improvement before the training stops.",
         lower_bound=0,
     )
     flags.DEFINE_integer(
         "save_freq",
         SAVE_FREQ,
-        "Steps between the snapshots that a killed run resumes from.",
+        "Steps between snapshots, from which a killed run resumes.",
         lower_bound=1,
     )
     flags.DEFINE_bool(
         "mmap",
         False,
-        "Leave the images of --data_dir in their files, which must not be "
-        "compressed, and read those of each batch: for more of them than "
-        "memory holds.",
+        "Map the image files of --data_dir instead of reading them into "
+        "memory. They must not be compressed.",
+    )
+
+
+def define_device_flags() -> None:
+    """Defines the flags for several devices and for the precision."""
+    flags.DEFINE_integer(
+        "num_devices",
+        1,
+        "Devices that share every batch: GPUs, or parts of the CPU if there "
+        "is no GPU. The results do not depend on it.",
+        lower_bound=1,
+    )
+    flags.DEFINE_enum(
+        "precision",
+        None,
+        list(PRECISIONS),
+        "Precision of the computation; the weights are always float32. "
+        "Defaults to float32, and with --recipe=fast to bfloat16 where it "
+        "is faster.",
     )
 
 
 def data_dir() -> pathlib.Path | None:
-    """Returns the value of --data_dir, `None` for the MNIST in the package."""
+    """Returns the value of `--data_dir`, or `None` for the package's MNIST."""
     name = flags.FLAGS.data_dir
     return pathlib.Path(name) if name else None
 
 
 def training_arguments() -> dict[str, Any]:
-    """Returns the values of `define_training_flags`, but the data, by name."""
+    """Returns the values of `define_training_flags`, without the data."""
     names = ("batch_size", "max_steps", "eval_freq", "learning_rate", "seed")
     return {name: flags.FLAGS[name].value for name in names}
 
@@ -235,8 +254,16 @@ def run_arguments() -> dict[str, Any]:
     }
 
 
+def device_arguments() -> dict[str, Any]:
+    """Returns the values of `define_device_flags` by name."""
+    return {
+        "num_devices": flags.FLAGS.num_devices,
+        "precision": flags.FLAGS.precision or "float32",
+    }
+
+
 def set_flag_defaults(defaults: Mapping[str, Any]) -> None:
-    """Changes the values of the flags that the command does not give."""
+    """Changes the values of the flags that the command line does not set."""
     for name, value in defaults.items():
         flags.FLAGS.set_default(name, value)
 
@@ -245,24 +272,33 @@ def set_flag_defaults(defaults: Mapping[str, Any]) -> None:
 
 
 def dataset_name(data_dir: pathlib.Path | None) -> str:
-    """Returns where the images come from."""
+    """Returns the name of the data set for messages and results."""
     return str(data_dir or "MNIST inside keras_port")
 
 
+def get_hparams(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings of a run that TensorBoard compares runs by."""
+    names = ("batch_size", "learning_rate", "seed")
+    return {
+        **{name: settings[name] for name in names},
+        "dataset": dataset_name(settings["data_dir"]),
+    }
+
+
 def announce(run: "runs.Run") -> None:
-    """Prints where a training starts, and how to see its curves."""
+    """Prints where the training starts and how to see its curves."""
     if run.step:
         print(f"Resuming {run.directory} from step {run.step:,}.")
     print(f"Curves: tensorboard --logdir {run.log_dir}")
 
 
 def announce_finished(run: "runs.Run") -> None:
-    """Prints that a run has been trained to its end already."""
+    """Prints that the run is finished."""
     print(f"{run.directory} is finished; there is nothing left to do.")
 
 
 def summarize(results: "runs.Results") -> str:
-    """Returns the last line of a script that trains."""
+    """Returns the last line that a training script prints."""
     return (
         f"Ended by {results.ended_by} at step {results.steps:,} after "
         f"{results.seconds:,.0f} s ({results.examples_per_second:,.0f} "
@@ -273,11 +309,27 @@ def summarize(results: "runs.Results") -> str:
     )
 
 
-# bfloat16.
+# Devices and precision.
+
+
+def share_batches(num_devices: int) -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which a model is built to share its batches.
+
+    Splits the CPU into devices if there is no GPU. A run may resume with
+    another number of devices.
+
+    Args:
+        num_devices: Devices that share every batch.
+    """
+    from keras_port import distribution
+
+    if num_devices == 1:
+        return contextlib.nullcontext()
+    return distribution.mirrored_strategy(num_devices).scope()
 
 
 def has_bfloat16() -> bool:
-    """Returns whether this machine computes bfloat16 faster than float32."""
+    """Returns whether bfloat16 is faster than float32 on this machine."""
     import tensorflow as tf
 
     gpus = tf.config.get_visible_devices("GPU")
@@ -289,7 +341,7 @@ def has_bfloat16() -> bool:
 
 
 def set_precision(precision: str) -> None:
-    """Sets the precision of the computation; the weights stay float32.
+    """Sets the precision of the computation. The weights stay float32.
 
     Args:
         precision: "float32" or "bfloat16".
@@ -298,7 +350,7 @@ def set_precision(precision: str) -> None:
 
     if precision == "bfloat16" and not has_bfloat16():
         print(
-            "This machine has no instructions for bfloat16 and computes it "
-            "slowly; --precision=float32 will be faster."
+            "This machine has no bfloat16 instructions, so bfloat16 is slow. "
+            "Use --precision=float32."
         )
     keras.config.set_dtype_policy(PRECISIONS[precision])

@@ -1,10 +1,10 @@
-"""Turns a TensorFlow 1 network into a Keras model, from its files alone.
+"""Converts a TensorFlow 1 network to a Keras model, from its files alone.
 
-Without --meta the script first plays the old program: it trains the course's
-CNN in a TensorFlow 1 session, saves it, and forgets the code. Then it uses only
-the files. It lists the graph, makes a layer of it, evaluates it, trains a new
-head on its features for another question (is the digit even?), saves the new
-model, and loads it again.
+Without --meta, the script first creates the files: it trains the course's CNN
+in a TensorFlow 1 session and saves it. From then on it uses only the files. It
+lists the graph, makes it a layer and evaluates the layer. Then it trains a new
+head on the features for a different task (is the digit even?), saves the new
+model and loads it again.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,9 @@ class Conversion:
     Args:
         old_accuracy: Accuracy of the old network on the test images.
         head_accuracy: Accuracy of the new head on the test images.
-        is_same: Whether the loaded model predicts the same bits.
-        path: The file of the new model.
+        is_same: Whether the loaded model gives the same predictions, bit for
+            bit.
+        path: File of the new model.
     """
 
     old_accuracy: float
@@ -47,17 +48,20 @@ class Conversion:
 def define_flags() -> None:
     """Defines the flags of this script."""
     cli.define_data_flag()
-    flags.DEFINE_string("workdir", "runs/tf1_graph", "Folder of the files.")
+    flags.DEFINE_string("workdir", "runs/tf1_graph", "Directory of the files.")
     flags.DEFINE_string(
         "meta",
         None,
-        "A .meta file of a network for rows of 784 pixels, its checkpoint "
-        "next to it. Default: the course's CNN, trained by this script.",
+        "The .meta file of a network that takes rows of 784 pixels, with its "
+        "checkpoint next to it. Defaults to the course's CNN, trained by this "
+        "script.",
     )
-    flags.DEFINE_string("inputs", "x_", "Name of the images.")
-    flags.DEFINE_string("outputs", "y", "Name of the probabilities.")
+    flags.DEFINE_string("inputs", "x_", "Name of the tensor of the images.")
     flags.DEFINE_string(
-        "features", "fc1/features", "Name of what the new head reads."
+        "outputs", "y", "Name of the tensor of the probabilities."
+    )
+    flags.DEFINE_string(
+        "features", "fc1/features", "Tensor that the new head reads."
     )
     flags.DEFINE_string(
         "keep_prob",
@@ -65,12 +69,20 @@ def define_flags() -> None:
         "Name of the placeholder of dropout; empty if there is none.",
     )
     flags.DEFINE_integer(
-        "old_steps", 200, "Steps in the session, of 100 images each.", 1
+        "old_steps",
+        200,
+        "Training steps in the session, of 100 images each.",
+        1,
     )
     flags.DEFINE_integer(
-        "max_steps", 200, "Steps of the new head, of 100 images each.", 1
+        "max_steps",
+        200,
+        "Training steps of the new head, of 100 images each.",
+        1,
     )
-    flags.DEFINE_integer("seed", 1, "Seed of the data's order.", lower_bound=0)
+    flags.DEFINE_integer(
+        "seed", 1, "Seed of the order of the data.", lower_bound=0
+    )
 
 
 def write_old_program(
@@ -79,7 +91,7 @@ def write_old_program(
     """Trains the course's CNN as in TensorFlow 1; returns its `.meta` file.
 
     Args:
-        folder: Folder of the checkpoint.
+        folder: Directory of the checkpoint.
         train: The images.
         steps: Number of steps, of 100 images each.
         seed: Seed of the initial weights.
@@ -138,16 +150,16 @@ def convert(
     max_steps: int = 200,
     seed: int = 1,
 ) -> Conversion:
-    """Makes a new model from an old graph, and evaluates both.
+    """Makes a new model from an old graph and evaluates both.
 
     Args:
         meta: The `.meta` file.
         mnist: The images.
-        workdir: Folder for `model.keras`.
+        workdir: Directory for `model.keras`.
         inputs: Name of the images in the graph, rows of 784 pixels from 0 to 1.
         outputs: Name of the probabilities.
-        features: Name of what the new head reads.
-        constants: Values of other placeholders. Defaults to `None`: none.
+        features: Name of the tensor that the new head reads.
+        constants: Values of other placeholders. Defaults to `None`.
         max_steps: Steps of the new head, of 100 images each. Defaults to 200.
         seed: Seed of the order of the images. Defaults to 1.
     """
@@ -174,14 +186,15 @@ def convert(
     model.fit(
         batches.map(lambda x, y: (x, y % 2)),
         steps_per_epoch=max_steps,
-        # `shuffled_batches` has shuffled them.
+        # `shuffled_batches` has already shuffled them.
         shuffle=False,
         verbose=0,
     )
     predictions = model.predict(images, verbose=0)
     head_accuracy = np.mean(predictions.argmax(1) == mnist.test.labels % 2)
 
-    # Saved with the graph inside. A graph is code, hence `safe_mode=False`.
+    # The file holds the graph. A graph is code, so loading it needs
+    # `safe_mode=False`.
     path = workdir / "model.keras"
     with checkpoints.atomic_file(path) as partial:
         model.save(partial)

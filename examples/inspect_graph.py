@@ -1,9 +1,8 @@
 """Lesson 2b: the computational graph without TensorBoard.
 
-Lists the operations of the lesson's small graph, evaluates a tensor by its
-name, and lists the variables. Then does the same with a model of this package
-or one from a file, evaluates one of its tensors on a test image, and writes
-the graph as text and as a page for the browser.
+Lists the operations and variables of the lesson's small graph and evaluates
+tensors by name. Then evaluates a tensor of a model on a test image, and writes
+the model's graph as text and as a web page.
 """
 
 from collections.abc import Callable
@@ -38,18 +37,18 @@ def define_flags() -> None:
         "tensor",
         None,
         "Name of a tensor to evaluate on the first test image, such as "
-        "conv1/relu:0. Without it: the model's result.",
+        "conv1/relu:0. Defaults to the model's output.",
     )
     flags.DEFINE_bool(
-        "training", False, "Whether the model runs as in training."
+        "training", False, "Whether to run the model as in training."
     )
     flags.DEFINE_string(
-        "workdir", "runs/graph", "Folder for graph.txt and graph.html."
+        "workdir", "runs/graph", "Directory for graph.txt and graph.html."
     )
 
 
-def little_graph() -> inspection.ModelGraph:
-    """Returns the graph of lesson 2b, two constants and two variables."""
+def build_small_graph() -> inspection.ModelGraph:
+    """Builds the graph of lesson 2b: two constants and two variables."""
     W1 = tf.Variable(tf.ones([2]), name="W1")  # noqa: N806 (the lesson's name)
     W2 = tf.Variable(tf.zeros([2]), name="W2")  # noqa: N806
 
@@ -95,9 +94,10 @@ def inspect_model(
     Args:
         model: A model of images.
         image: One image, uint8, of 784 pixels.
-        workdir: Folder to write to.
-        tensor: Name of the tensor, `None` for the model's result.
-        training: Whether the model runs as in training.
+        workdir: Directory to write to.
+        tensor: Name of the tensor. Defaults to `None`: the model's output.
+        training: Whether to run the model as in training. Defaults to
+            `False`.
     """
     graph = inspection.graph(model, training=training)
     tensor = tensor or graph.operations[-1].outputs[0]
@@ -119,10 +119,10 @@ def inspect_model(
 
 
 def load(name: str) -> keras.Model:
-    """Returns a new model by its name, or one from a file."""
+    """Builds a model by name, or loads one from a file."""
     if name in BUILDERS:
         return BUILDERS[name]()
-    # Says in one line what is wrong with a file that is missing or broken.
+    # Raises a short error if the file is missing or broken.
     checkpoints.read_record(name)
     return keras.saving.load_model(name)
 
@@ -130,7 +130,7 @@ def load(name: str) -> keras.Model:
 def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
-    print(describe(little_graph(), ["x3:0", "x4:0"]))
+    print(describe(build_small_graph(), ["x3:0", "x4:0"]))
     model = load(values.model)
     splits = datasets.load_mnist(cli.data_dir())
     workdir = pathlib.Path(values.workdir)

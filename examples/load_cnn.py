@@ -1,7 +1,7 @@
 """Lesson 3b: loads the best network of a run and evaluates it.
 
-A new process needs only the file: the layers, the weights and the loss are in
-it.
+A new process needs only the file, which holds the layers, the weights and the
+loss.
 """
 
 import pathlib
@@ -23,11 +23,12 @@ def load_and_evaluate(
     """Returns the validation and test accuracy of the best model of a run.
 
     Args:
-        workdir: Folder of the run.
-        data_dir: Folder of the data, `None` for the MNIST in the package.
+        workdir: Directory of the run.
+        data_dir: Directory of the data. Defaults to `None`: the MNIST in the
+            package.
     """
     path = workdir / "model.keras"
-    # Says in one line what is wrong with a file that is missing or broken.
+    # Raises a short error if the file is missing or broken.
     record = checkpoints.read_record(path)
     mnist = datasets.load_mnist(data_dir)
     model = keras.saving.load_model(path)
@@ -47,7 +48,7 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     cli.define_data_flag()
     flags.DEFINE_string(
-        "workdir", "runs/cnn", "Folder of the run of train_cnn.py."
+        "workdir", "runs/cnn", "Directory of the run of train_cnn.py."
     )
 
 

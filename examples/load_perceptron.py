@@ -1,7 +1,7 @@
-"""Lesson 1c: evaluates a new perceptron, loads the trained one, evaluates it.
+"""Lesson 1c: evaluates a new perceptron, then the trained one from its file.
 
-A new process needs only the file: the layers, the weights and the loss are in
-it.
+A new process needs only the file, which holds the layers, the weights and the
+loss.
 """
 
 import pathlib
@@ -34,11 +34,12 @@ def load_and_evaluate(
     """Returns the validation and test accuracy of the best model of a run.
 
     Args:
-        workdir: Folder of the run.
-        data_dir: Folder of the data, `None` for the MNIST in the package.
+        workdir: Directory of the run.
+        data_dir: Directory of the data. Defaults to `None`: the MNIST in the
+            package.
     """
     path = workdir / "model.keras"
-    # Says in one line what is wrong with a file that is missing or broken.
+    # Raises a short error if the file is missing or broken.
     record = checkpoints.read_record(path)
     mnist = datasets.load_mnist(data_dir)
     model = keras.saving.load_model(path)
@@ -60,7 +61,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "workdir",
         "runs/perceptron",
-        "Folder of the run of train_perceptron.py.",
+        "Directory of the run of train_perceptron.py.",
     )
 
 

@@ -1,8 +1,8 @@
-"""Lesson 1b: computes the gradients, looks at them, applies them.
+"""Lesson 1b: computes the gradients, prints them and applies them.
 
-Prints the pairs of gradient and variable of one batch, then trains the
-perceptron in these two named steps, without `fit`, and shows the test accuracy
-every --eval_freq steps.
+Prints the pairs of gradient and variable for one batch. Then trains the
+perceptron without `fit`, in the two steps `compute_gradients` and
+`apply_gradients`, and shows the test accuracy every --eval_freq steps.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ with cli.quiet_imports():
 
 
 def build_model(learning_rate: float) -> models.ImageModel:
-    """Returns the perceptron of lesson 1, compiled as the course trains it."""
+    """Builds the perceptron of lesson 1 and compiles it as the course does."""
     model = models.build_perceptron()
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate),
@@ -33,7 +33,7 @@ def build_model(learning_rate: float) -> models.ImageModel:
 
 
 def describe(grads_and_vars: list[tuple[Any, Any]]) -> str:
-    """Returns the pairs as lesson 1b shows them, and how large they are."""
+    """Returns a line for every pair, with the gradient's range and norm."""
     lines = []
     for gradient, variable in grads_and_vars:
         values = np.asarray(gradient)

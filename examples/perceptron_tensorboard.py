@@ -1,9 +1,9 @@
-"""Lesson 2: trains the perceptron and shows it in TensorBoard.
+"""Lesson 2: trains the perceptron and writes its curves for TensorBoard.
 
 Writes the cross entropy of every step, the accuracy on the test images every
 --eval_freq steps (the curve that the course's own code left empty), histograms
 of the weights and biases, and the graph of the training step. Prints the
-command that opens them.
+command that shows them.
 """
 
 import pathlib
@@ -22,7 +22,7 @@ with cli.quiet_imports():
 
 
 def build_model(learning_rate: float) -> models.ImageModel:
-    """Returns the perceptron of lesson 1, compiled as the course trains it."""
+    """Builds the perceptron of lesson 1 and compiles it as the course does."""
     model = models.build_perceptron()
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate),
@@ -44,18 +44,19 @@ def train_with_curves(
     seed: int,
     overwrite: bool = False,
 ) -> float:
-    """Trains and returns the accuracy on the test images.
+    """Trains the perceptron and returns the accuracy on the test images.
 
     Args:
-        model: The perceptron, compiled.
+        model: The compiled perceptron.
         splits: The images.
-        log_dir: Folder of the curves.
+        log_dir: Directory of the curves.
         batch_size: Examples per step.
-        max_steps: Steps.
+        max_steps: Number of steps.
         eval_freq: Steps between evaluations.
         histogram_freq: Steps between histograms.
-        seed: Of the order of the data.
-        overwrite: Whether to replace the curves of another run.
+        seed: Seed of the order of the data.
+        overwrite: Whether to replace the curves of another run. Defaults to
+            `False`.
     """
     model.fit(
         datasets.shuffled_batches(splits.train, batch_size, seed=seed),
@@ -81,7 +82,7 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     cli.define_training_flags(max_steps=1000, eval_freq=5, learning_rate=0.01)
     flags.DEFINE_string(
-        "workdir", "runs/perceptron_tensorboard", "Folder of the curves."
+        "workdir", "runs/perceptron_tensorboard", "Directory of the curves."
     )
     flags.DEFINE_integer(
         "histogram_freq", 10, "Steps between histograms.", lower_bound=1

@@ -1,12 +1,12 @@
-"""Trains on several machines, simulated by processes of this one.
+"""Trains on several machines, simulated by processes on this machine.
 
-Started without TF_CONFIG it is the launcher: it starts --workers processes of
-this script as a cluster. Every one of them computes a part of every batch. When
-a worker is lost, the others end as well, and the launcher restarts all of them;
-they continue from the newest snapshot. --lose_at kills one on purpose.
+Without TF_CONFIG the script is a launcher: it starts --workers processes of
+itself as a cluster. Every worker computes a part of every batch. When a worker
+is lost, the others stop too, and the launcher restarts all workers; they
+continue from the newest snapshot. --lose_at kills a worker on purpose.
 
-On real machines start the script on each, with the environment variable
-TF_CONFIG, and --workdir on a disk that all of them share.
+On real machines, start the script on every machine, with the environment
+variable TF_CONFIG and with --workdir on a disk that all machines share.
 """
 
 from collections.abc import Iterator
@@ -42,8 +42,8 @@ NETWORKS = {
     "perceptron": models.build_perceptron,
     "cnn": models.build_cnn,
 }
-# Seconds that the others have to notice a lost worker.
-NOTICE = 90
+# Seconds in which the other workers must notice a lost one.
+NOTICE_SECONDS = 90
 STEP = re.compile(r"step ([\d,]+)/")
 
 
@@ -55,8 +55,8 @@ def define_flags() -> None:
         eval_freq=100,
         learning_rate=1e-4,
     )
-    flags.DEFINE_integer("workers", 2, "Processes to start.", lower_bound=2)
-    flags.DEFINE_enum("network", "cnn", list(NETWORKS), "What to train.")
+    flags.DEFINE_integer("workers", 2, "Workers to start.", lower_bound=2)
+    flags.DEFINE_enum("network", "cnn", list(NETWORKS), "Network to train.")
     flags.DEFINE_integer(
         "lose_at",
         0,
@@ -83,23 +83,21 @@ def train_as_worker(
     save_freq: int = cli.SAVE_FREQ,
     mmap: bool = False,
 ) -> None:
-    """Trains as the worker that `TF_CONFIG` names; the chief prints."""
+    """Trains as the worker that `TF_CONFIG` names. Only the chief prints."""
     strategy = distribution.multi_worker_strategy()
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    settings = {
+        "data_dir": data_dir,
+        "batch_size": batch_size,
+        "eval_freq": eval_freq,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "script": "train_cluster",
+        "network": network,
+    }
     run = runs.Run(
-        workdir,
-        settings={
-            "data_dir": data_dir,
-            "batch_size": batch_size,
-            "eval_freq": eval_freq,
-            "patience": patience,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "script": "train_cluster",
-            "network": network,
-        },
-        max_steps=max_steps,
-        save_freq=save_freq,
+        workdir, settings=settings, max_steps=max_steps, save_freq=save_freq
     )
     if run.results is not None:
         cli.announce_finished(run)
@@ -131,12 +129,7 @@ def train_as_worker(
                 update_freq=10,
                 histogram_freq=500,
                 data=mnist.validation[:200],
-                hparams={
-                    "batch_size": batch_size,
-                    "learning_rate": learning_rate,
-                    "seed": seed,
-                    "dataset": cli.dataset_name(data_dir),
-                },
+                hparams=cli.get_hparams(settings),
                 overwrite=True,
             ),
         ],
@@ -154,19 +147,19 @@ def train_as_worker(
 def launch(
     command: Sequence[str], *, workers: int, restarts: int, lose_at: int = 0
 ) -> int:
-    """Starts a cluster, and restarts all of it whenever a worker is lost.
+    """Starts a cluster, and restarts all workers when one is lost.
 
     Args:
         command: Command that every worker runs.
         workers: Number of workers.
         restarts: Times to restart all workers.
-        lose_at: Step at which the last worker is killed, once; 0 for never.
+        lose_at: Step at which the last worker is killed once; 0 for never.
 
     Returns:
         Number of times a worker was lost.
 
     Raises:
-        ValueError: If the cluster was lost more than `restarts` times.
+        ValueError: If a worker was lost more than `restarts` times.
     """
     for losses_so_far in range(restarts + 1):
         codes = run_once(command, workers, 0 if losses_so_far else lose_at)
@@ -176,8 +169,8 @@ def launch(
         if losses_so_far < restarts:
             print("All workers are restarted.", flush=True)
     raise ValueError(
-        f"A worker was lost in each of {restarts + 1} starts. Its messages "
-        "are above."
+        f"A worker was lost in each of {restarts + 1} starts. See its "
+        "messages above."
     )
 
 
@@ -191,12 +184,12 @@ def run_once(command: Sequence[str], workers: int, lose_at: int) -> list[int]:
                 subprocess.Popen(
                     command,
                     env=make_environment(addresses, index),
-                    # Only the first one prints.
+                    # Only the first worker prints.
                     stdout=subprocess.DEVNULL if index else subprocess.PIPE,
                     text=True,
                 )
             )
-            # Runs before the end of the block above, which waits.
+            # Runs before `Popen` waits for the process to end.
             stack.callback(process.kill)
             processes.append(process)
         with forward_signals(processes[0]):
@@ -206,10 +199,10 @@ def run_once(command: Sequence[str], workers: int, lose_at: int) -> list[int]:
 
 @contextlib.contextmanager
 def forward_signals(worker: subprocess.Popen[str]) -> Iterator[None]:
-    """Lets the workers save and end when the launcher gets a signal.
+    """Lets the workers save and stop when the launcher gets a signal.
 
-    Ctrl-C reaches them by itself; SIGTERM is forwarded to one of them, which
-    stops all.
+    The terminal sends Ctrl-C to all of them. SIGTERM is forwarded to one
+    worker, which stops all.
     """
     handlers = {
         signal.SIGINT: lambda *_: None,
@@ -226,7 +219,7 @@ def forward_signals(worker: subprocess.Popen[str]) -> Iterator[None]:
 def print_output(
     processes: Sequence[subprocess.Popen[str]], lose_at: int
 ) -> None:
-    """Prints the first worker's output; kills the last one at `lose_at`."""
+    """Prints the first worker's output, and kills the last one at `lose_at`."""
     first, last = processes[0], processes[-1]
     assert first.stdout is not None
     for line in first.stdout:
@@ -240,11 +233,11 @@ def print_output(
 
 
 def wait(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
-    """Returns the workers' exit codes; kills those that do not end."""
+    """Returns the workers' exit codes, and kills workers that do not stop."""
     codes = []
     for process in processes:
         try:
-            codes.append(process.wait(NOTICE))
+            codes.append(process.wait(NOTICE_SECONDS))
         except subprocess.TimeoutExpired:
             process.kill()
             codes.append(process.wait())
@@ -261,7 +254,7 @@ def make_environment(addresses: Sequence[str], index: int) -> Mapping[str, str]:
 
 
 def find_free_addresses(count: int) -> list[str]:
-    """Returns addresses of this machine that are not in use."""
+    """Returns addresses on this machine that are not in use."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -276,7 +269,7 @@ def main() -> None:
         try:
             train_as_worker(**cli.run_arguments(), network=values.network)
         except RuntimeError as error:
-            # Another worker was lost, as the message says.
+            # The message says that another worker was lost.
             cli.fail(str(error), code=1)
         return
     lost = launch(

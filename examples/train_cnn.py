@@ -1,15 +1,15 @@
 """Lesson 3: trains the convolutional network until it stops improving.
 
-The network is validated every --eval_freq steps, and saved if it is the best so
-far. --patience validations in a row without improvement end the training, and
-the best weights are evaluated on the test images. Ctrl-C ends in order; the
-same command resumes.
-
---recipe=fast trains the same network in 550 steps, as train_cnn_fast.py shows.
+Validates the network every --eval_freq steps and saves it every time it
+improves. After --patience validations without improvement, stops, restores the
+best weights and evaluates them on the test images. Ctrl-C stops the training
+cleanly; the same command resumes it.
 """
 
-import contextlib
+from collections.abc import Callable
+from collections.abc import Mapping
 import pathlib
+from typing import Any
 
 from absl import flags
 import cli
@@ -20,11 +20,21 @@ with cli.quiet_imports():
 
     from keras_port import callbacks
     from keras_port import datasets
-    from keras_port import distribution
     from keras_port import losses
     from keras_port import models
     from keras_port import optimizers
     from keras_port import runs
+
+
+def build_model(learning_rate: float) -> models.ImageModel:
+    """Builds the course's network and compiles it as the course does."""
+    model = models.build_cnn()
+    model.compile(
+        optimizer=optimizers.Adam(learning_rate),
+        loss=losses.CourseCrossEntropy("sum"),
+        metrics=["accuracy"],
+    )
+    return model
 
 
 def train_cnn(
@@ -39,34 +49,33 @@ def train_cnn(
     seed: int = 1,
     save_freq: int = cli.SAVE_FREQ,
     mmap: bool = False,
-    precision: str | None = None,
+    precision: str = "float32",
     num_devices: int = 1,
+    build_model: Callable[[float], models.ImageModel] = build_model,
+    max_shift: int = 0,
+    recipe: Mapping[str, Any] | None = None,
 ) -> runs.Results:
-    """Trains the network, or resumes its training, and returns the results."""
-    # First, since several devices on a CPU divide it before TensorFlow uses
-    # it. A run may continue with another number of devices.
-    devices = (
-        distribution.mirrored_strategy(num_devices).scope()
-        if num_devices > 1
-        else contextlib.nullcontext()
-    )
+    """Trains the network, or resumes its training, and returns the results.
+
+    The last three arguments are what the fast recipe changes.
+    """
+    # First, because a CPU must be split before TensorFlow uses it.
+    devices = cli.share_batches(num_devices)
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
-    precision = precision or "float32"
+    settings = {
+        "data_dir": data_dir,
+        "batch_size": batch_size,
+        "eval_freq": eval_freq,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "script": "train_cnn",
+        "recipe": "course",
+        "precision": precision,
+        **(recipe or {}),
+    }
     run = runs.Run(
-        workdir,
-        settings={
-            "data_dir": data_dir,
-            "batch_size": batch_size,
-            "eval_freq": eval_freq,
-            "patience": patience,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "script": "train_cnn",
-            "recipe": "course",
-            "precision": precision,
-        },
-        max_steps=max_steps,
-        save_freq=save_freq,
+        workdir, settings=settings, max_steps=max_steps, save_freq=save_freq
     )
     if run.results is not None:
         cli.announce_finished(run)
@@ -75,18 +84,16 @@ def train_cnn(
     keras.utils.set_random_seed(seed)
     cli.set_precision(precision)
     with devices:
-        model = models.build_cnn()
-        model.compile(
-            optimizer=optimizers.Adam(learning_rate),
-            loss=losses.CourseCrossEntropy("sum"),
-            metrics=["accuracy"],
-        )
-
+        model = build_model(learning_rate)
     cli.announce(run)
     run.fit(
         model,
         lambda start_batch: datasets.shuffled_batches(
-            mnist.train, batch_size, seed=seed, start_batch=start_batch
+            mnist.train,
+            batch_size,
+            seed=seed,
+            start_batch=start_batch,
+            max_shift=max_shift,
         ),
         callbacks=[
             callbacks.StepEvaluation(mnist.validation, eval_freq=eval_freq),
@@ -98,13 +105,8 @@ def train_cnn(
                 update_freq=10,
                 histogram_freq=500,
                 data=mnist.validation[:200],
-                hparams={
-                    "batch_size": batch_size,
-                    "learning_rate": learning_rate,
-                    "seed": seed,
-                    "dataset": cli.dataset_name(data_dir),
-                },
-                # The folder belongs to this run, as run.json says.
+                hparams=cli.get_hparams(settings),
+                # `run` has checked that the curves belong to this run.
                 overwrite=True,
             ),
         ],
@@ -121,49 +123,20 @@ def train_cnn(
 def define_flags() -> None:
     """Defines the flags of this script."""
     cli.define_run_flags(
-        workdir="runs/cnn",
-        max_steps=20_000,
-        eval_freq=100,
-        learning_rate=1e-4,
+        workdir="runs/cnn", max_steps=20_000, eval_freq=100, learning_rate=1e-4
     )
-    fast = train_cnn_fast.DEFAULTS
-    flags.DEFINE_enum(
-        "recipe",
-        "course",
-        ["course", "fast"],
-        "How to train. `fast` has other defaults: "
-        f"--max_steps={fast['max_steps']} --batch_size={fast['batch_size']} "
-        f"--learning_rate={fast['learning_rate']}, the peak of one cycle over "
-        "all steps, and one validation, at their end.",
-    )
-    flags.DEFINE_integer(
-        "num_devices",
-        1,
-        "Devices that share each batch: GPUs or, without one, parts of the "
-        "CPU. The results do not depend on it.",
-        lower_bound=1,
-    )
-    flags.DEFINE_enum(
-        "precision",
-        None,
-        list(cli.PRECISIONS),
-        "Of the computation; the weights are always float32. Without it "
-        "float32, and with --recipe=fast bfloat16 where the machine has it.",
-    )
+    cli.define_device_flags()
+    train_cnn_fast.define_recipe_flag()
 
 
 def main() -> None:
     """Runs the script with the values of the flags."""
-    train = train_cnn
+    recipe: dict[str, Any] = {}
     if flags.FLAGS.recipe == "fast":
-        train = train_cnn_fast.train_cnn_fast
-        cli.set_flag_defaults(train_cnn_fast.DEFAULTS)
-        # One validation, where the learning rate has fallen to 0.
-        cli.set_flag_defaults({"eval_freq": flags.FLAGS.max_steps})
-    results = train(
-        **cli.run_arguments(),
-        precision=flags.FLAGS.precision,
-        num_devices=flags.FLAGS.num_devices,
+        train_cnn_fast.set_flag_defaults()
+        recipe = train_cnn_fast.get_differences(flags.FLAGS.max_steps)
+    results = train_cnn(
+        **cli.run_arguments(), **cli.device_arguments(), **recipe
     )
     print(cli.summarize(results))
 

@@ -2,9 +2,9 @@
 
 Every device computes a slice of the batch, --batch_size examples. With
 --scheme=towers, as in the course, the weights are on the CPU, which averages
-the gradients and applies them. With --scheme=mirrored every device has a copy
-of the weights. Without a GPU the CPU acts as --num_devices devices, which
-shows how it works but is not faster.
+the gradients and applies them. With --scheme=mirrored, every device has a copy
+of the weights. Without a GPU, the CPU acts as --num_devices devices, which is
+not faster.
 """
 
 import pathlib
@@ -46,25 +46,23 @@ def train_multi_gpu(
 ) -> runs.Results:
     """Trains the network, or resumes its training, and returns the results.
 
-    `batch_size` is that of all devices together.
+    `batch_size` counts the examples of all devices together.
     """
     # First, because a CPU must be split before TensorFlow uses it.
     distribution.mirrored_strategy(num_devices)
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    settings = {
+        "data_dir": data_dir,
+        "batch_size": batch_size,
+        "eval_freq": eval_freq,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "script": "train_multi_gpu",
+        "scheme": scheme,
+    }
     run = runs.Run(
-        workdir,
-        settings={
-            "data_dir": data_dir,
-            "batch_size": batch_size,
-            "eval_freq": eval_freq,
-            "patience": patience,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "script": "train_multi_gpu",
-            "scheme": scheme,
-        },
-        max_steps=max_steps,
-        save_freq=save_freq,
+        workdir, settings=settings, max_steps=max_steps, save_freq=save_freq
     )
     if run.results is not None:
         cli.announce_finished(run)
@@ -89,12 +87,7 @@ def train_multi_gpu(
                 update_freq=10,
                 histogram_freq=500,
                 data=mnist.validation[:200],
-                hparams={
-                    "batch_size": batch_size,
-                    "learning_rate": learning_rate,
-                    "seed": seed,
-                    "dataset": cli.dataset_name(data_dir),
-                },
+                hparams=cli.get_hparams(settings),
                 overwrite=True,
             ),
         ],
@@ -108,7 +101,7 @@ def train_multi_gpu(
 
 
 def compile_model(model: Any, learning_rate: float) -> None:
-    """Compiles the network like lesson 4, with the mean loss."""
+    """Compiles the network as in lesson 4, with the mean loss."""
     model.compile(
         optimizer=optimizers.Adam(learning_rate),
         loss=losses.CourseCrossEntropy("mean_over_elements"),
@@ -117,7 +110,7 @@ def compile_model(model: Any, learning_rate: float) -> None:
 
 
 def build_model(scheme: str, num_devices: int, learning_rate: float) -> Any:
-    """Returns the course's network on several devices, compiled."""
+    """Builds the course's network on several devices and compiles it."""
     if scheme == "towers":
         model: Any = distribution.build_towers(
             models.build_cnn, num_devices=num_devices
@@ -142,9 +135,14 @@ def define_flags() -> None:
         batch_size_help="Examples per step and device.",
     )
     flags.DEFINE_integer(
-        "num_devices", 2, "Devices that share each batch.", lower_bound=1
+        "num_devices", 2, "Devices that share every batch.", lower_bound=1
     )
-    flags.DEFINE_enum("scheme", "towers", SCHEMES, "Where the weights are.")
+    flags.DEFINE_enum(
+        "scheme",
+        "towers",
+        SCHEMES,
+        "Weights on the CPU (towers) or a copy on every device.",
+    )
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
 """Lesson 1: trains the one-layer perceptron.
 
-Shows every intermediate value of the untrained network on five images, then
-trains for --max_steps steps, with validation and test accuracy every
---eval_freq steps. Ctrl-C ends in order; the same command resumes.
+Prints every intermediate value of the untrained network for five images, then
+trains for --max_steps steps and shows the validation and test accuracy every
+--eval_freq steps. Ctrl-C stops the training cleanly; the same command resumes
+it.
 """
 
 import contextlib
@@ -38,19 +39,17 @@ def train_perceptron(
 ) -> runs.Results:
     """Trains the network, or resumes its training, and returns the results."""
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    settings = {
+        "data_dir": data_dir,
+        "batch_size": batch_size,
+        "eval_freq": eval_freq,
+        "patience": patience,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "script": "train_perceptron",
+    }
     run = runs.Run(
-        workdir,
-        settings={
-            "data_dir": data_dir,
-            "batch_size": batch_size,
-            "eval_freq": eval_freq,
-            "patience": patience,
-            "learning_rate": learning_rate,
-            "seed": seed,
-            "script": "train_perceptron",
-        },
-        max_steps=max_steps,
-        save_freq=save_freq,
+        workdir, settings=settings, max_steps=max_steps, save_freq=save_freq
     )
     if run.results is not None:
         cli.announce_finished(run)
@@ -60,7 +59,7 @@ def train_perceptron(
     model = build_model(learning_rate)
     x, y = mnist.train.next_batch(5)
     with np.printoptions(precision=4, suppress=True, linewidth=100):
-        for name, value in intermediate_values(model, x, y).items():
+        for name, value in compute_intermediate_values(model, x, y).items():
             print(f"{name} =\n{value}")
     accuracy = training.Evaluator(model, mnist.test).evaluate()["accuracy"]
     print(f"Before training: test accuracy {accuracy:.4f}.")
@@ -81,20 +80,15 @@ def train_perceptron(
                 update_freq=10,
                 histogram_freq=500,
                 data=mnist.validation[:200],
-                hparams={
-                    "batch_size": batch_size,
-                    "learning_rate": learning_rate,
-                    "seed": seed,
-                    "dataset": cli.dataset_name(data_dir),
-                },
-                # The folder belongs to this run, as run.json says.
+                hparams=cli.get_hparams(settings),
+                # `run` has checked that the curves belong to this run.
                 overwrite=True,
             ),
             callbacks.StepEvaluation(
                 mnist.test, eval_freq=eval_freq, prefix="test"
             ),
         ],
-        # A step is so short that calling it takes most of the time.
+        # A step is so short that a call with one step is mostly overhead.
         max_steps_per_execution=50,
     )
     # The model has the best weights now.
@@ -107,7 +101,7 @@ def train_perceptron(
 
 
 def build_model(learning_rate: float) -> models.ImageModel:
-    """Returns the course's perceptron, compiled as the course trains it."""
+    """Builds the course's perceptron and compiles it as the course does."""
     model = models.build_perceptron()
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate),
@@ -117,10 +111,10 @@ def build_model(learning_rate: float) -> models.ImageModel:
     return model
 
 
-def intermediate_values(
+def compute_intermediate_values(
     model: models.ImageModel, x: np.ndarray, y: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Returns every value between the images and the loss, as in lesson 1.
+    """Computes every value between the images and the loss, as in lesson 1.
 
     Args:
         model: The perceptron.
@@ -141,10 +135,10 @@ def intermediate_values(
 
 
 def use_one_thread_per_operation() -> None:
-    """Keeps TensorFlow from dividing matrix products of microseconds.
+    """Makes TensorFlow run every matrix product on one thread.
 
-    Dividing one takes longer than computing it. A process that has used
-    TensorFlow before keeps its threads.
+    The products take microseconds, and splitting one takes longer than
+    computing it. A process that has already used TensorFlow keeps its threads.
     """
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -1,12 +1,12 @@
-"""What all tests share: a quiet TensorFlow, a clean Keras, and small MNIST."""
+"""What all tests share: a quiet TensorFlow, a clean Keras and small data."""
 
 from collections.abc import Iterator
 import gc
 import os
 import re
 
-# Read when TensorFlow and Keras are imported, so set before. A test run on a
-# machine whose keras.json names another backend tests TensorFlow all the same.
+# TensorFlow and Keras read these when they are imported. The tests use
+# TensorFlow even if the machine's keras.json names another backend.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
@@ -17,8 +17,8 @@ import tensorflow as tf
 from keras_port import datasets
 
 SEED = 20_260_101
-# The CPU stands for so many devices in the tests of `distribution`. It must be
-# divided before TensorFlow uses it; the others see the first device only.
+# The CPU acts as this many devices in the tests of `distribution`. It must be
+# split before TensorFlow uses it; other tests use only the first device.
 DEVICES = 4
 # What setup.cfg leaves out.
 DEFAULT_MARKS = "not slow and not tools"
@@ -32,18 +32,18 @@ tf.config.set_logical_device_configuration(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds `--fault ID`, which may be given several times."""
+    """Adds `--fault ID`, which may be repeated."""
     parser.addoption(
         "--fault",
         action="append",
         default=[],
         metavar="ID",
-        help="run only the tests of this row of the fault table, slow or not",
+        help="run only the tests of this row of the fault table, slow ones too",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets a chosen row run in full: its slow tests belong to it."""
+    """Includes the slow tests if `--fault` selects a row."""
     if config.getoption("fault") and config.option.markexpr == DEFAULT_MARKS:
         config.option.markexpr = ""
 
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Refuses a malformed `fault` marker, and selects the rows of `--fault`."""
+    """Rejects a malformed `fault` marker, and selects the rows of `--fault`."""
     wanted = {fault_id.upper() for fault_id in config.getoption("fault")}
     chosen, others, known = [], [], set()
     for item in items:
@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(
         return
     if unknown := wanted - known:
         raise pytest.UsageError(
-            f"`--fault` got {', '.join(sorted(unknown))}, which no test holds; "
+            f"No test has the row {', '.join(sorted(unknown))} of `--fault`; "
             f"known rows: {', '.join(sorted(known)) or 'none'}"
         )
     config.hook.pytest_deselected(items=others)
@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(
 
 
 def fault_ids(item: pytest.Item) -> set[str]:
-    """Returns the rows of the fault table that a test holds."""
+    """Returns the rows of the fault table that a test covers."""
     ids = set()
     for marker in item.iter_markers("fault"):
         if not marker.args or not all(
@@ -86,11 +86,11 @@ def fault_ids(item: pytest.Item) -> set[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_old_to_search() -> None:
-    """Spares each test a walk over all that was made before its file.
+def freeze_old_objects() -> None:
+    """Excludes the objects of earlier files from garbage collection.
 
-    Clearing the Keras session collects garbage. Among what TensorFlow's import
-    and the files before have left, that was a fifth of the time of
+    Clearing the Keras session collects garbage. Searching what TensorFlow's
+    import and earlier files left took a fifth of the time of
     `tests/training`.
     """
     gc.collect()
@@ -99,7 +99,7 @@ def nothing_old_to_search() -> None:
 
 @pytest.fixture(autouse=True)
 def clean_keras() -> Iterator[None]:
-    """Gives each test the same seed, float32, and names that begin at 1."""
+    """Gives every test the same seed, float32, and layer names from 1 on."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(SEED)
     yield
@@ -109,10 +109,10 @@ def clean_keras() -> Iterator[None]:
 
 @pytest.fixture
 def float64(clean_keras: None) -> None:
-    """Makes float64 the type of weights and calculations in one test.
+    """Sets float64 as the dtype of weights and computation in one test.
 
     Formulas are compared in float64, where rounding cannot hide a fault.
-    `clean_keras` takes it back.
+    `clean_keras` restores float32.
     """
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")

@@ -1,4 +1,4 @@
-"""Loops over `build_cnn` without `fit`: the plain one, and our two steps."""
+"""Loops over `build_cnn` without `fit`: a plain loop, and our two steps."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from benchmarks.peers import keras_port_fit
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port import datasets
 from keras_port import losses
 from keras_port import models
@@ -18,7 +18,7 @@ Step = Callable[[tf.Tensor, tf.Tensor], None]
 
 
 def make_bare(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the loop that anybody would write."""
+    """Returns a function that measures a plain `GradientTape` loop."""
     keras.utils.set_random_seed(work.seed)
     model = models.build_cnn()
     optimizer = keras.optimizers.Adam(1e-4, epsilon=1e-8)
@@ -32,11 +32,11 @@ def make_bare(work: Work, data: Mnist) -> Measurement:
         gradients = tape.gradient(value, model.trainable_variables)
         optimizer.apply(gradients, model.trainable_variables)
 
-    return measured(step, model, work, data)
+    return make_measurement(step, model, work, data)
 
 
 def make_steps(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the loop of the two named steps."""
+    """Returns a function that measures a loop of the two named steps."""
     keras.utils.set_random_seed(work.seed)
     model = keras_port_fit.build_model(work)
 
@@ -44,13 +44,13 @@ def make_steps(work: Work, data: Mnist) -> Measurement:
     def step(x: tf.Tensor, y: tf.Tensor) -> None:
         model.apply_gradients(model.compute_gradients(x, y).grads_and_vars)
 
-    return measured(step, model, work, data)
+    return make_measurement(step, model, work, data)
 
 
-def measured(
+def make_measurement(
     step: Step, model: keras.Model, work: Work, data: Mnist
 ) -> Measurement:
-    """Returns what measures a step over the batches of the package."""
+    """Returns a function that measures a step on batches of the package."""
     batches = iter(
         datasets.shuffled_batches(
             keras_port_fit.image_split(data.train, work.seed),
@@ -63,8 +63,8 @@ def measured(
     def loop(steps: int) -> None:
         for _ in range(steps):
             step(*next(batches))
-        # The last step is done only when its value can be read.
+        # Reading a value waits for the last step.
         model.trainable_variables[-1].numpy()
 
     loop(min(work.steps, 5))
-    return lambda: timed(lambda: loop(work.steps))
+    return lambda: time_call(lambda: loop(work.steps))

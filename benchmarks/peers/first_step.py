@@ -1,10 +1,10 @@
-"""A command that ends with its first step of training the CNN, batch 100.
+"""A command that ends with its first training step of the CNN, batch 100.
 
-`python first_step.py tensorflow`: imports TensorFlow alone and runs one traced
+`python first_step.py tensorflow`: imports only TensorFlow and runs one traced
 step on zeros. `keras`: `fit` of stock Keras on MNIST. `keras_port`: what
 `examples/train_cnn.py` does, whose first call is ten steps;
-`keras_port_single`: the same with calls of one step. The process ends at once,
-without clearing up, so that its parent's clock stops with the step.
+`keras_port_single`: the same with one step per call. The process ends at once,
+without cleaning up, so that its parent's clock stops with the step.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SHAPES = ((5, 5, 1, 32), (5, 5, 32, 64), (3136, 1024), (1024, 10))
 
 
 def tensorflow(end: End) -> None:
-    """Trains one step with variables and operations of TensorFlow alone."""
+    """Trains one step with only variables and operations of TensorFlow."""
     import tensorflow as tf
 
     weights = [
@@ -35,7 +35,7 @@ def tensorflow(end: End) -> None:
         for variable in variables
     ]
 
-    def loss_of(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    def compute_loss(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         h = tf.reshape(x, [-1, 28, 28, 1])
         for weight, bias in zip(weights[:2], biases[:2], strict=True):
             h = tf.nn.relu(tf.nn.conv2d(h, weight, 1, "SAME") + bias)
@@ -50,7 +50,7 @@ def tensorflow(end: End) -> None:
     @tf.function
     def step(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            loss = loss_of(x, y)
+            loss = compute_loss(x, y)
         gradients = tape.gradient(loss, variables)
         for variable, pair, gradient in zip(
             variables, slots, gradients, strict=True
@@ -79,7 +79,7 @@ def keras(end: End) -> None:
     from benchmarks.peers import work
 
     train = work.load_mnist().train
-    model = keras_fit.compiled(work.Work())
+    model = keras_fit.build_compiled_model(work.Work())
     model.fit(
         keras_fit.index_batches(train, 100),
         steps_per_epoch=100,
@@ -106,12 +106,12 @@ def keras_port(end: End, **kwargs: Any) -> None:
 
 
 def keras_port_single(end: End) -> None:
-    """Trains the first step, in calls of one step."""
+    """Trains the first step, with one step per call."""
     keras_port(end, max_steps_per_execution=1)
 
 
 def after_first_batch(end: End) -> Any:
-    """Returns a callback that ends at the end of the first batch."""
+    """Returns a callback that ends the process after the first batch."""
     import keras
 
     return keras.callbacks.LambdaCallback(

@@ -1,4 +1,4 @@
-"""JAX: one compiled step. Runs in an environment with JAX alone."""
+"""JAX: one compiled step. Runs in an environment with only JAX."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import shuffled_indices
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import shuffle_indices
+from benchmarks.peers.work import time_call
 
 SHAPES = {
     "cnn": [(5, 5, 1, 32), (5, 5, 32, 64), (3136, 1024), (1024, 10)],
@@ -18,7 +18,7 @@ SHAPES = {
 
 
 def initial(model: str, key: jax.Array) -> list[Any]:
-    """Returns the weights and biases of each layer."""
+    """Returns the weights and biases of every layer."""
     layers = []
     for shape in SHAPES[model]:
         key, draw = jax.random.split(key)
@@ -30,7 +30,7 @@ def initial(model: str, key: jax.Array) -> list[Any]:
     return layers
 
 
-def logits_of(
+def compute_logits(
     layers: list[Any], x: jax.Array, key: jax.Array, dtype: Any
 ) -> jax.Array:
     """Returns the logits of images (batch, 28, 28, 1)."""
@@ -58,7 +58,7 @@ def logits_of(
 
 
 def make(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the loop."""
+    """Returns a function that measures the loop."""
     cnn = work.model == "cnn"
     dtype = jnp.bfloat16 if work.precision == "bfloat16" else jnp.float32
     images = jnp.asarray(data.train.images[..., None])
@@ -66,10 +66,10 @@ def make(work: Work, data: Mnist) -> Measurement:
     layers = initial(work.model, jax.random.key(work.seed))
     zeros = jax.tree.map(jnp.zeros_like, layers)
     state = (layers, zeros, jax.tree.map(jnp.zeros_like, layers), 0)
-    order = shuffled_indices(len(labels), work.batch_size, work.seed)
+    order = shuffle_indices(len(labels), work.batch_size, work.seed)
 
     def loss(layers: Any, x: jax.Array, y: jax.Array, key: Any) -> jax.Array:
-        logits = logits_of(layers, x, key, dtype).astype(jnp.float32)
+        logits = compute_logits(layers, x, key, dtype).astype(jnp.float32)
         terms = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1)
         return -terms.sum() if cnn else -0.1 * terms.mean()
 
@@ -94,7 +94,7 @@ def make(work: Work, data: Mnist) -> Measurement:
         jax.block_until_ready(state)
 
     run(min(work.steps, 5))
-    return lambda: timed(lambda: run(work.steps))
+    return lambda: time_call(lambda: run(work.steps))
 
 
 def adam(

@@ -1,4 +1,4 @@
-"""Stock Keras: `fit` on arrays, and `fit` as fast as its public options go."""
+"""Stock Keras: `fit` on arrays, and `fit` with its fastest public options."""
 
 import math
 from typing import Any
@@ -11,15 +11,15 @@ from benchmarks.peers.work import Images
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-# More steps per call were not faster.
+# More steps per call are not faster (measured).
 STEPS_PER_CALL = 50
 
 
 def build_model(work: Work) -> Any:
-    """Returns the network of the course, from Keras' own layers."""
+    """Builds the network of the course from Keras' own layers."""
     keras.utils.set_random_seed(work.seed)
     keras.config.set_dtype_policy(POLICIES[work.precision])
     layers = keras.layers
@@ -57,7 +57,7 @@ def build_model(work: Work) -> Any:
             ),
             layers.Dropout(0.5),
             layers.Dense(10, kernel_initializer=normal(stddev=0.1)),
-            # In float32, as Keras' guide to mixed precision asks for.
+            # In float32, as Keras' guide to mixed precision says.
             layers.Activation("softmax", dtype="float32"),
         ]
     )
@@ -70,8 +70,8 @@ def build_optimizer(work: Work) -> Any:
     return keras.optimizers.Adam(1e-4, epsilon=1e-8)
 
 
-def compiled(work: Work, steps_per_call: int = 1) -> Any:
-    """Returns the network, compiled."""
+def build_compiled_model(work: Work, steps_per_call: int = 1) -> Any:
+    """Builds the network and compiles it."""
     model = build_model(work)
     model.compile(
         build_optimizer(work),
@@ -89,8 +89,8 @@ def floats(images: Images) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_arrays(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures `fit` on arrays, as tutorials show it."""
-    model = compiled(work)
+    """Returns a function that measures `fit` on arrays, as in tutorials."""
+    model = build_compiled_model(work)
     x, y = floats(data.train)
     steps = min(work.steps, len(x) // work.batch_size)
     epochs = math.ceil(work.steps / steps)
@@ -107,28 +107,28 @@ def make_arrays(work: Work, data: Mnist) -> Measurement:
 
     few = work.batch_size
     model.fit(x[:few], y[:few], batch_size=few, verbose=0)
-    # Whole epochs may be more steps than were asked for.
+    # Whole epochs may have more steps than requested.
     scale = work.steps / (steps * epochs)
-    return lambda: scale * timed(lambda: fit(epochs))
+    return lambda: scale * time_call(lambda: fit(epochs))
 
 
 def make_tuned(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures `fit` on batches by index, many steps per call."""
+    """Returns a function that measures `fit` on batches by index."""
     if work.model == "perceptron":
         tf.config.threading.set_intra_op_parallelism_threads(1)
-    calls = divisor(work.steps, STEPS_PER_CALL)
-    model = compiled(work, calls)
+    calls = find_divisor(work.steps, STEPS_PER_CALL)
+    model = build_compiled_model(work, calls)
     batches = index_batches(data.train, work.batch_size)
 
     def fit(steps: int) -> None:
         model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
 
     fit(calls)
-    return lambda: timed(lambda: fit(work.steps))
+    return lambda: time_call(lambda: fit(work.steps))
 
 
-def divisor(steps: int, most: int) -> int:
-    """Returns the largest divisor of `steps` up to `most`."""
+def find_divisor(steps: int, most: int) -> int:
+    """Returns the largest divisor of `steps` that is at most `most`."""
     return max(n for n in range(1, most + 1) if steps % n == 0)
 
 
@@ -152,12 +152,12 @@ def index_batches(images: Images, batch_size: int) -> tf.data.Dataset:
         .rebatch(batch_size, drop_remainder=True)
         .map(batch)
         .prefetch(2)
-        .with_options(untuned())
+        .with_options(make_untuned_options())
     )
 
 
 def shuffle_batches(images: Images, batch_size: int) -> tf.data.Dataset:
-    """Returns endless batches by `shuffle` and `batch`, as guides show it."""
+    """Returns endless batches from `shuffle` and `batch`, as guides show."""
     x, y = floats(images)
     return (
         tf.data.Dataset.from_tensor_slices((x, y))
@@ -165,12 +165,12 @@ def shuffle_batches(images: Images, batch_size: int) -> tf.data.Dataset:
         .repeat()
         .batch(batch_size, drop_remainder=True)
         .prefetch(2)
-        .with_options(untuned())
+        .with_options(make_untuned_options())
     )
 
 
-def untuned() -> tf.data.Options:
-    """Returns options without autotuning."""
+def make_untuned_options() -> tf.data.Options:
+    """Returns dataset options that turn autotuning off."""
     options = tf.data.Options()
     options.autotune.enabled = False
     return options

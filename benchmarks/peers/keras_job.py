@@ -1,7 +1,7 @@
-"""Stock Keras: the whole job, as guides show it, and as best it can.
+"""Stock Keras: the whole job, as guides show it and as fast as it gets.
 
-An epoch is `eval_freq` steps, since Keras validates, saves and writes
-histograms at the end of epochs only.
+An epoch is `eval_freq` steps, because Keras validates, saves and writes
+histograms only at the end of an epoch.
 """
 
 import pathlib
@@ -16,27 +16,29 @@ from benchmarks.peers.work import Images
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 
-# As `train_cnn.py` has them.
+# The values of `train_cnn.py`.
 UPDATE_FREQ = 10
 HISTOGRAM_FREQ = 500
 SLICE = 500
 
 
 def make(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the job with data as Keras' guides show it."""
+    """Returns a function that measures the job as Keras' guides show it."""
     batches = keras_fit.shuffle_batches(data.train, work.batch_size)
     validation = keras_fit.floats(data.validation)
-    return lambda: timed(lambda: train(work, data, batches, validation, 1))
+    return lambda: time_call(lambda: train(work, data, batches, validation, 1))
 
 
 def make_tuned(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the job as fast as public options make it."""
+    """Returns a function that measures the job with the fastest options."""
     batches = keras_fit.index_batches(data.train, work.batch_size)
     validation = slices(data.validation)
-    calls = keras_fit.divisor(work.eval_freq, keras_fit.STEPS_PER_CALL)
-    return lambda: timed(lambda: train(work, data, batches, validation, calls))
+    calls = keras_fit.find_divisor(work.eval_freq, keras_fit.STEPS_PER_CALL)
+    return lambda: time_call(
+        lambda: train(work, data, batches, validation, calls)
+    )
 
 
 def slices(images: Images) -> tf.data.Dataset:
@@ -45,15 +47,15 @@ def slices(images: Images) -> tf.data.Dataset:
         tf.data.Dataset.from_tensor_slices(keras_fit.floats(images))
         .batch(SLICE)
         .cache()
-        .with_options(keras_fit.untuned())
+        .with_options(keras_fit.make_untuned_options())
     )
 
 
 def train(
     work: Work, data: Mnist, batches: Any, validation: Any, calls: int
 ) -> float:
-    """Does the job once, and returns the test accuracy of the best weights."""
-    model = keras_fit.compiled(work, calls)
+    """Runs the job once and returns the test accuracy of the best weights."""
+    model = keras_fit.build_compiled_model(work, calls)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         best = folder / "model.keras"

@@ -11,14 +11,14 @@ from benchmarks.peers.work import Images
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port import datasets
 from keras_port import losses
 from keras_port import models
 from keras_port import optimizers
 from keras_port.runs import get_steps_per_execution
 
-# As the scripts in examples/ do after their imports.
+# The scripts in examples/ do so after their imports.
 gc.freeze()
 
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -27,9 +27,9 @@ SAVE_FREQ = 1000
 
 
 def make(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures one `fit`, from its call to its end."""
+    """Returns a function that measures one `fit`, from its call to its end."""
     if work.model == "perceptron":
-        # As train_perceptron.py does, unless TensorFlow has begun.
+        # As train_perceptron.py does, unless TensorFlow has started.
         with contextlib.suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(1)
     keras.utils.set_random_seed(work.seed)
@@ -53,11 +53,11 @@ def make(work: Work, data: Mnist) -> Measurement:
         model.fit(batches, steps_per_epoch=steps, verbose=0)
 
     fit(model.steps_per_execution)
-    return lambda: timed(lambda: fit(work.steps))
+    return lambda: time_call(lambda: fit(work.steps))
 
 
 def build_model(work: Work) -> Any:
-    """Returns the network of the scripts, compiled like theirs."""
+    """Builds the network of the scripts and compiles it like them."""
     keras.config.set_dtype_policy(PRECISIONS[work.precision])
     if work.model == "cnn":
         model = models.build_cnn()

@@ -14,39 +14,39 @@ from benchmarks.peers import keras_port_fit
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port import callbacks
 from keras_port import datasets
 from keras_port import runs
 
 HISTOGRAM_FREQ = 500
-# By then every callback has run and has traced its graphs.
+# By then every callback has run and traced its graphs.
 WARM_UP_STEPS = HISTOGRAM_FREQ
-# A training has an end; nobody measures it so often.
+# More steps than any measurement takes.
 MEASUREMENTS = 1000
 
 
 def make(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures a job, from an unbuilt model to its test."""
+    """Returns a function that measures a job, from building the model on."""
     splits = keras_port_fit.splits_of(data)
 
     def job() -> None:
         with tempfile.TemporaryDirectory() as folder:
             train(work, splits, pathlib.Path(folder))
 
-    return lambda: timed(job)
+    return lambda: time_call(job)
 
 
 def make_steady(work: Work, data: Mnist) -> "SteadyTraining":
-    """Returns what measures the next steps of a training that goes on."""
+    """Returns a function that measures the next steps of a running training."""
     return SteadyTraining(work, data)
 
 
 class SteadyTraining:
-    """A whole training, which waits at the end of each measurement.
+    """A whole training that waits at the end of every measurement.
 
-    So a measurement holds what a long training does in that many steps, and
-    never the graphs, which are built in the first ones.
+    So a measurement includes what a long training does in that many steps, but
+    not the building of the graphs, which happens in the first ones.
 
     Args:
         work: Its `steps` are those of one measurement.
@@ -57,7 +57,7 @@ class SteadyTraining:
         self._turns = Turns(WARM_UP_STEPS, work.steps)
         longest = WARM_UP_STEPS + MEASUREMENTS * work.steps
         arguments = (dataclasses.replace(work, steps=longest), data)
-        # Ends with the process, wherever it is.
+        # Ends with the process.
         self._thread = threading.Thread(
             target=self._train, args=arguments, daemon=True
         )
@@ -66,7 +66,7 @@ class SteadyTraining:
 
     def __call__(self) -> float:
         """Returns the seconds of the next steps."""
-        return timed(self._turns.go_on)
+        return time_call(self._turns.go_on)
 
     def close(self) -> None:
         """Ends the training."""
@@ -81,10 +81,10 @@ class SteadyTraining:
 
 
 class Turns(keras.callbacks.Callback):  # type: ignore[misc]
-    """Holds a training at the end of each turn, until it may go on.
+    """Pauses a training at the end of every turn until it may continue.
 
     Args:
-        first_step: Step at whose end it is held first.
+        first_step: Step at whose end the training pauses first.
         steps: Steps of a turn.
     """
 
@@ -96,24 +96,24 @@ class Turns(keras.callbacks.Callback):  # type: ignore[misc]
         self._is_held: queue.Queue[bool] = queue.Queue()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Waits at the end of a turn; all else of the step is done."""
+        """Pauses at the end of a turn, after everything else of the step."""
         if int(self.model.optimizer.iterations) >= self.next_stop:
             self.next_stop += self.steps
             self._is_held.put(True)
             self.model.stop_training = not self._may_go_on.get()
 
     def wait(self) -> None:
-        """Waits until the training is held."""
+        """Waits until the training pauses."""
         if not self._is_held.get():
             raise RuntimeError("The training has ended.")
 
     def go_on(self) -> None:
-        """Lets the training do its next turn, and waits for its end."""
+        """Lets the training run its next turn and waits for its end."""
         self._may_go_on.put(True)
         self.wait()
 
     def end(self) -> None:
-        """Lets the training end, or tells that it has ended."""
+        """Lets the training end, or notes that it has ended."""
         self._may_go_on.put(False)
         self._is_held.put(False)
 
@@ -125,7 +125,7 @@ def train(
     *more: keras.callbacks.Callback,
     max_steps_per_execution: int = 10,
 ) -> runs.Results:
-    """Trains for the steps of the work, whatever the validations say."""
+    """Trains for the steps of the work, without early stopping."""
     keras.utils.set_random_seed(work.seed)
     run = runs.Run(folder, settings={"seed": work.seed}, max_steps=work.steps)
     model = keras_port_fit.build_model(work)

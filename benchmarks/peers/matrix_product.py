@@ -6,16 +6,16 @@ from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
 from benchmarks.peers.work import flop_per_example
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 
-# Rows of the square matrices that are tried; the fastest size is the limit.
+# Sizes of square matrices to try; the fastest one is the limit.
 SIZES = (1024, 2048, 3072)
 
 
 def make(work: Work, _: Mnist) -> Measurement:
-    """Returns what measures as many operations as the steps need.
+    """Returns a function that measures as many operations as the steps need.
 
-    Nothing else of a step is in the time: no batch, no element-wise
+    The time includes nothing else of a step: no batch, no element-wise
     operation, no update.
     """
     needed = work.steps * work.batch_size * flop_per_example(work.model)
@@ -36,7 +36,7 @@ def speed(size: int, dtype: tf.DType, count: int) -> float:
         c.numpy()
 
     tf.linalg.matmul(a, a).numpy()
-    return count * flop(size) / timed(products)
+    return count * flop(size) / time_call(products)
 
 
 def flop(size: int) -> int:

@@ -20,14 +20,14 @@ from benchmarks.peers.work import Work
 
 ROOT = pathlib.Path(__file__).parents[2]
 WORKER = pathlib.Path(__file__).with_name("worker.py")
-# The environments that `setup_peers.py` makes, by the name of their flag.
+# The environments that `setup_peers.py` creates, by the name of their flag.
 ENVIRONMENTS = ("pytorch", "jax")
 FOLDER = ROOT / "build" / "peers"
 SETUP = "python benchmarks/setup_peers.py"
 
 
 class MissingPeerError(Exception):
-    """A peer that cannot run here; the message says why in one line."""
+    """A peer cannot run here; the message says why in one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,21 +45,21 @@ class Kind:
 
 
 def define_flags() -> None:
-    """Defines where the environments of the peers are."""
+    """Defines the flags with the Pythons of the peers' environments."""
     for name in ENVIRONMENTS:
         flags.DEFINE_string(
             f"{name}_python",
             None,
-            f"Python of an environment with {name}. Without it: the one that "
-            f"`{SETUP}` makes.",
+            f"Python of an environment with {name}. Defaults to the one that "
+            f"`{SETUP}` creates.",
         )
 
 
-def python_of(environment: str | None) -> str:
+def find_python(environment: str | None) -> str:
     """Returns the Python of an environment.
 
     Raises:
-        MissingPeerError: If there is none.
+        MissingPeerError: If the environment does not exist.
     """
     if environment is None:
         return sys.executable
@@ -73,22 +73,22 @@ def python_of(environment: str | None) -> str:
 
 
 class Peer:
-    """A process that measures one kind, again and again.
+    """A process that measures one kind repeatedly.
 
     Args:
         kind: Where its code is.
 
     Attributes:
-        versions: Of what it has imported; known once it has been asked.
-        pid: Number of the process.
+        versions: Versions of what it imported; known after the first reply.
+        pid: Id of the process.
 
     Raises:
-        MissingPeerError: If its environment is not there. From the other
-            methods: if the process has ended with an error.
+        MissingPeerError: If its environment does not exist. From the
+            other methods: if the process ended with an error.
     """
 
     def __init__(self, kind: Kind) -> None:
-        python = python_of(kind.environment)
+        python = find_python(kind.environment)
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (kept open)
         self._process = subprocess.Popen(
             [python, str(WORKER), kind.function],
@@ -103,7 +103,7 @@ class Peer:
         self.versions: dict[str, str] = {}
 
     def make(self, work: Work) -> None:
-        """Builds, and warms up, what `measure` measures."""
+        """Builds and warms up what `measure` measures."""
         if not self.versions:
             self.versions = self._reply()["versions"]
         self._ask(dataclasses.asdict(work))
@@ -120,7 +120,7 @@ class Peer:
 
     def _ask(self, request: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
-        # A process that has ended is found by its missing reply.
+        # A process that ended is noticed by its missing reply.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -139,44 +139,44 @@ class Peer:
 
 
 class Peers:
-    """All peers of a benchmark, with a note for each that is missing.
+    """All peers of a benchmark, with a note for every missing one.
 
     Args:
         kinds: The kinds by name.
 
     Attributes:
-        notes: A line for each kind that is missing, with the reason.
+        notes: One line for every missing kind, with the reason.
     """
 
     def __init__(self, kinds: Mapping[str, Kind]) -> None:
         self.notes: list[str] = []
         self.peers: dict[str, Peer] = {}
-        # All at once: they import their libraries side by side.
+        # All at once, so that they import their libraries in parallel.
         for name, kind in kinds.items():
-            with self._noting(name):
+            with self._note_missing(name):
                 self.peers[name] = Peer(kind)
 
     def make(
         self, work: Work, names: Iterable[str] = ()
     ) -> dict[str, Callable[[], float]]:
-        """Lets them build their work, one by one.
+        """Lets the peers build their work, one after the other.
 
         Args:
-            work: What each measurement is made of.
+            work: What every measurement consists of.
             names: Kinds to leave out.
 
         Returns:
-            What measures the seconds of each kind that is there.
+            Functions that measure the seconds, by kind, without missing kinds.
         """
         ready = {}
         for name in [name for name in self.peers if name not in set(names)]:
-            with self._noting(name):
+            with self._note_missing(name):
                 self.peers[name].make(work)
                 ready[name] = self.peers[name].measure
         return ready
 
     def versions(self) -> dict[str, str]:
-        """Returns the versions of all that the peers have imported."""
+        """Returns the versions of everything the peers imported."""
         found: dict[str, str] = {}
         for peer in self.peers.values():
             found |= {k: v for k, v in peer.versions.items() if k not in found}
@@ -188,7 +188,7 @@ class Peers:
             peer.close()
 
     @contextlib.contextmanager
-    def _noting(self, name: str) -> Iterator[None]:
+    def _note_missing(self, name: str) -> Iterator[None]:
         try:
             yield
         except MissingPeerError as error:
@@ -198,8 +198,8 @@ class Peers:
 
 
 @contextlib.contextmanager
-def running(kinds: Mapping[str, Kind]) -> Iterator[Peers]:
-    """Starts the peers, and ends them with the block."""
+def start_peers(kinds: Mapping[str, Kind]) -> Iterator[Peers]:
+    """Starts the peers and ends them after the block."""
     peers = Peers(kinds)
     try:
         yield peers

@@ -1,4 +1,4 @@
-"""PyTorch, eager and compiled. Runs in an environment with PyTorch alone."""
+"""PyTorch, eager and compiled. Runs in an environment with only PyTorch."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F  # noqa: N812 (its usual name)
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import shuffled_indices
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import shuffle_indices
+from benchmarks.peers.work import time_call
 
 FORMATS = (torch.contiguous_format, torch.channels_last)
-# Steps that decide on the format, after as many of warm-up.
+# Steps that measure a memory format, after as many for warm-up.
 TRIED = 3
 
 
@@ -55,37 +55,37 @@ class Perceptron(nn.Module):
 
 
 def make_eager(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the loop in the memory format that is faster."""
-    loops = {kind: loop(work, data, kind, False) for kind in FORMATS}
-    return measured(loops[faster(loops)], work)
+    """Returns a function that measures the loop in the faster format."""
+    loops = {kind: make_loop(work, data, kind, False) for kind in FORMATS}
+    return make_measurement(loops[find_faster(loops)], work)
 
 
 def make_compiled(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the loop of a compiled network."""
-    loops = {kind: loop(work, data, kind, True) for kind in FORMATS}
-    return measured(loops[faster(loops)], work)
+    """Returns a function that measures the loop of a compiled network."""
+    loops = {kind: make_loop(work, data, kind, True) for kind in FORMATS}
+    return make_measurement(loops[find_faster(loops)], work)
 
 
-def faster(
+def find_faster(
     loops: dict[torch.memory_format, Callable[[int], None]],
 ) -> torch.memory_format:
     """Returns the format whose loop is faster."""
     seconds = {}
     for kind, run in loops.items():
         run(TRIED)
-        seconds[kind] = timed(lambda run=run: run(TRIED))
+        seconds[kind] = time_call(lambda run=run: run(TRIED))
     return min(seconds, key=seconds.__getitem__)
 
 
-def measured(run: Callable[[int], None], work: Work) -> Measurement:
-    """Returns what measures a loop."""
-    return lambda: timed(lambda: run(work.steps))
+def make_measurement(run: Callable[[int], None], work: Work) -> Measurement:
+    """Returns a function that measures a loop."""
+    return lambda: time_call(lambda: run(work.steps))
 
 
-def loop(
+def make_loop(
     work: Work, data: Mnist, kind: torch.memory_format, compiled: bool
 ) -> Callable[[int], None]:
-    """Returns what trains for a number of steps."""
+    """Returns a function that trains for a number of steps."""
     torch.manual_seed(work.seed)
     cnn = work.model == "cnn"
     network = (Cnn() if cnn else Perceptron()).to(memory_format=kind)
@@ -97,17 +97,17 @@ def loop(
     # The perceptron's loss is a mean over classes, too.
     scale = 1.0 if cnn else 0.1 / work.batch_size
 
-    def loss_of(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def compute_loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         with torch.autocast(
             "cpu", torch.bfloat16, enabled=work.precision == "bfloat16"
         ):
             logits = network(x)
         return scale * F.cross_entropy(logits.float(), y, reduction="sum")
 
-    step_loss = torch.compile(loss_of) if compiled else loss_of
+    step_loss = torch.compile(compute_loss) if compiled else compute_loss
     images = torch.from_numpy(data.train.images[:, None].copy())
     labels = torch.from_numpy(data.train.labels.astype("int64"))
-    order = shuffled_indices(len(labels), work.batch_size, work.seed)
+    order = shuffle_indices(len(labels), work.batch_size, work.seed)
 
     def run(steps: int) -> None:
         for _ in range(steps):

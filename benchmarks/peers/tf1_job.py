@@ -1,7 +1,7 @@
 """The TensorFlow 1 way: the whole job of lesson 3, with curves.
 
-As a script it trains with the course's recipe to its early stop, and leaves
-`results.json` in `--workdir`, as `examples/train_cnn.py` does.
+As a script, it trains with the course's recipe until it stops early, and writes
+`results.json` to `--workdir`, as `examples/train_cnn.py` does.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ from benchmarks.peers.work import Images
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port import datasets
 
 v1 = tf.compat.v1
-# As `train_cnn.py` has them.
+# The values of `train_cnn.py`.
 UPDATE_FREQ = 10
 HISTOGRAM_FREQ = 500
 PATIENCE = 20
@@ -36,7 +36,7 @@ PATIENCE = 20
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a job has given; the names are those of `train_cnn.py`."""
+    """The results of a job, with the names of `train_cnn.py`."""
 
     steps: int
     best_step: int
@@ -49,29 +49,29 @@ def define_flags() -> None:
     """Defines the flags of this script."""
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.DEFINE_integer("seed", 1, "Of weights, dropout and order.")
-    flags.DEFINE_integer("max_steps", 20_000, "Steps at the most.")
+    flags.DEFINE_integer("max_steps", 20_000, "Maximum number of steps.")
 
 
 def make(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures a job, from an unbuilt graph to its test."""
+    """Returns a function that measures a job, from building the graph on."""
 
     def job() -> None:
         with tempfile.TemporaryDirectory() as folder:
             train(work, data, pathlib.Path(folder), patience=work.steps)
 
-    return lambda: timed(job)
+    return lambda: time_call(job)
 
 
 def train(
     work: Work, data: Mnist, folder: pathlib.Path, *, patience: int
 ) -> Outcome:
-    """Trains until the steps are done or the validations get no better.
+    """Trains until the steps are done or validation stops improving.
 
     Args:
-        work: With the most steps.
+        work: Its `steps` are the maximum.
         data: The images.
-        folder: For the best weights and the curves.
-        patience: Validations in a row without a better one that end it.
+        folder: Folder of the best weights and the curves.
+        patience: Validations without improvement that end the training.
     """
     started = time.perf_counter()
     net = tf1_session.build_network(work)
@@ -124,18 +124,18 @@ def train(
 
 
 def feeds(net: tf1_session.Network, images: Images) -> dict[Any, Any]:
-    """Returns what evaluates all images, without dropout."""
+    """Returns the feeds that evaluate all images without dropout."""
     x, y = datasets.ImageSplit(*images).next_batch(len(images.labels))
     return {net.x: x, net.y: y, net.keep_prob: 1.0}
 
 
 def point(name: str, value: float) -> Any:
-    """Returns a point of a curve that no graph computes."""
+    """Returns one point of a curve."""
     return v1.Summary(value=[v1.Summary.Value(tag=name, simple_value=value)])
 
 
 def main(_: list[str]) -> None:
-    """Trains once, and writes what it has given."""
+    """Trains once and writes the results."""
     values = flags.FLAGS
     v1.logging.set_verbosity(v1.logging.ERROR)
     folder = pathlib.Path(values.workdir)

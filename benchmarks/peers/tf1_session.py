@@ -1,7 +1,7 @@
 """The TensorFlow 1 way: a graph, a session and `feed_dict`.
 
 Written from the course's description: its networks, its losses and its
-optimizers. Only the logarithm is kept from its NaN, so that the loop goes on.
+optimizers. Only the logarithm is protected from NaN, so the loop continues.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow as tf
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 from keras_port import datasets
 
 v1 = tf.compat.v1
@@ -20,7 +20,7 @@ v1 = tf.compat.v1
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The graph, with what a session runs and feeds."""
+    """The graph, and the tensors that a session runs and feeds."""
 
     graph: Any
     x: Any
@@ -87,7 +87,7 @@ def cnn_outputs(x: tf.Tensor, keep_prob: tf.Tensor) -> tf.Tensor:
 
 
 def make(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the loop of the course, in float32 always."""
+    """Returns a function that measures the course's loop, in float32."""
     net = build_network(work)
     session = v1.Session(graph=net.graph)
     session.run(net.init)
@@ -100,4 +100,4 @@ def make(work: Work, data: Mnist) -> Measurement:
             session.run(net.train, feeds)
 
     loop(min(work.steps, 5))
-    return lambda: timed(lambda: loop(work.steps))
+    return lambda: time_call(lambda: loop(work.steps))

@@ -7,11 +7,11 @@ from benchmarks.peers import keras_fit
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
-from benchmarks.peers.work import timed
+from benchmarks.peers.work import time_call
 
 
 def make(work: Work, data: Mnist) -> Measurement:
-    """Returns what measures the loop."""
+    """Returns a function that measures the loop."""
     model = keras_fit.build_model(work)
     optimizer = keras_fit.build_optimizer(work)
     optimizer.build(model.trainable_variables)
@@ -28,8 +28,8 @@ def make(work: Work, data: Mnist) -> Measurement:
     def loop(steps: int) -> None:
         for _ in range(steps):
             step(*next(batches))
-        # The last step is done only when its value can be read.
+        # Reading a value waits for the last step.
         model.trainable_variables[-1].numpy()
 
     loop(min(work.steps, 5))
-    return lambda: timed(lambda: loop(work.steps))
+    return lambda: time_call(lambda: loop(work.steps))

@@ -1,6 +1,6 @@
-"""What every peer does: a network, a precision, a batch, and the images.
+"""What every peer trains: a network, a precision, a batch, and the images.
 
-Needs numpy alone: the environments of the peers have no TensorFlow.
+Needs only NumPy, because the environments of the peers have no TensorFlow.
 """
 
 from collections.abc import Callable
@@ -17,22 +17,22 @@ ROOT = pathlib.Path(__file__).parents[2]
 DATA = ROOT / "keras_port" / "datasets" / "mnist_data"
 VALIDATION = 5000
 
-# What a peer returns: measures once, in seconds.
+# What a peer returns: a function that returns the seconds of one measurement.
 Measurement = Callable[[], float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What one measurement is made of.
+    """What one measurement consists of.
 
     Args:
         model: "cnn" or "perceptron".
         precision: "float32" or "bfloat16".
         batch_size: Examples per step.
         steps: Steps per measurement.
-        eval_freq: Steps between validations, where a whole job is measured.
+        eval_freq: Steps between validations in a whole job.
             Defaults to 100.
-        seed: Of whatever is drawn. Defaults to 1.
+        seed: Seed of everything random. Defaults to 1.
     """
 
     model: str = "cnn"
@@ -83,13 +83,13 @@ def read_idx(path: pathlib.Path) -> np.ndarray:
     return np.frombuffer(content[begin:], np.uint8).reshape(shape)
 
 
-def shuffled_indices(count: int, size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields the indices of full batches for ever, each epoch in a new order.
+def shuffle_indices(count: int, size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields the indices of full batches forever, every epoch in a new order.
 
     Args:
         count: Examples in an epoch.
         size: Examples in a batch.
-        seed: Of the orders.
+        seed: Seed of the orders.
     """
     generator = np.random.default_rng(seed)
     left = np.empty(0, np.int64)
@@ -100,7 +100,7 @@ def shuffled_indices(count: int, size: int, seed: int) -> Iterator[np.ndarray]:
         left = left[size:]
 
 
-def timed(function: Callable[[], object]) -> float:
+def time_call(function: Callable[[], object]) -> float:
     """Returns the seconds that a call takes."""
     started = time.perf_counter()
     function()
@@ -110,10 +110,10 @@ def timed(function: Callable[[], object]) -> float:
 def flop_per_example(model: str) -> int:
     """Returns the floating point operations to train on one example.
 
-    A product forward, one for the gradient of the weights and one for that of
-    the input, which the first layer does not need. Products with the zeros
-    around the images count; a convolution that leaves them out needs 72 and not
-    82 million for the CNN.
+    One product forward, one for the gradient of the weights and one for the
+    gradient of the input, which the first layer does not need. Products with
+    the zeros around the images count; a convolution that skips them needs 72
+    instead of 82 million for the CNN.
     """
     if model == "perceptron":
         return 2 * 2 * 784 * 10

@@ -1,8 +1,8 @@
-"""The process of one peer: makes a measurement, and repeats it when asked.
+"""The process of one peer: prepares a measurement and repeats it on request.
 
-Started as `python worker.py MODULE:FUNCTION`. Answers each line of JSON on its
-standard input by one on its standard output: a `Work` as a dictionary makes
-the measurement anew, `null` measures once.
+Started as `python worker.py MODULE:FUNCTION`. Answers every line of JSON on its
+standard input with one on its standard output: a `Work` as a dictionary
+prepares a new measurement, `null` measures once.
 """
 
 import importlib
@@ -20,8 +20,8 @@ PACKAGES = ("keras", "tensorflow", "torch", "jax", "jaxlib", "numpy")
 
 
 def main(name: str) -> None:
-    """Answers until the standard input ends."""
-    # What the libraries print must not stand between the answers.
+    """Answers requests until the standard input ends."""
+    # The libraries' output must not mix with the answers.
     replies = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     module, function = name.split(":")
@@ -43,7 +43,7 @@ def main(name: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of what this process has imported."""
+    """Returns the versions of what this process imported."""
     return {
         package: importlib.metadata.version(package)
         for package in PACKAGES

@@ -3,6 +3,8 @@
 import operator
 from typing import Any
 
+import numpy as np
+
 INT64_MAX = 2**63 - 1
 
 
@@ -31,7 +33,9 @@ def check_integer(
         ValueError: If `value` is not an integer or is out of range.
     """
     try:
-        number = None if isinstance(value, bool) else operator.index(value)
+        # NumPy 1 takes its own bools as an index, with a warning.
+        is_bool = isinstance(value, bool | np.bool_)
+        number = None if is_bool else operator.index(value)
     except TypeError:
         number = None
     in_range = number is not None and (

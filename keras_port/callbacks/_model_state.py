@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_port._support import strip_names
 from keras_port._support import strip_numbers
+from keras_port.callbacks._steps import list_optimizers
 
 
 def get_state(
@@ -22,8 +23,12 @@ def get_state(
             then part of the history, and its running metrics are left out.
             Defaults to `None`: in the middle of an epoch.
     """
-    history = {name: list(v) for name, v in model.history.history.items()}
-    epochs = list(model.history.epoch)
+    known = getattr(model, "history", None)
+    history: dict[str, list[float]] = {}
+    epochs: list[int] = []
+    if known is not None:
+        history = {name: list(v) for name, v in known.history.items()}
+        epochs = list(known.epoch)
     metrics = [record_variable(v) for v in model.metrics_variables]
     if ended_epoch is not None:
         # `History` is the last callback and does the same afterwards.
@@ -34,7 +39,7 @@ def get_state(
         metrics = []
     return {
         "build": model.get_build_config(),
-        "variables": [record_variable(v) for v in list_step_variables(model)],
+        "variables": list_records(model),
         "metrics": metrics,
         "history": history,
         "epochs": epochs,
@@ -50,9 +55,10 @@ def set_state(model: keras.Model, state: dict[str, Any]) -> None:
     if not model.built and state["build"]:
         # Its inputs are not known before the first batch (keras#20712).
         model.build_from_config(state["build"])
-    variables = list_step_variables(model)
     saved = state["variables"]
-    check_variables(variables, saved)
+    build_optimizers(model, saved)
+    variables = [variable for variable, _ in list_step_variables(model)]
+    check_records(list_records(model), saved)
     for variable, record in zip(variables, saved, strict=True):
         variable.assign(record["value"])
     # Keras creates most variables of metrics in the first step. Where no
@@ -61,32 +67,47 @@ def set_state(model: keras.Model, state: dict[str, Any]) -> None:
     for record in state["metrics"]:
         if record["path"] in metrics:
             metrics[record["path"]].assign(record["value"])
-    model.history.history.update(state["history"])
-    model.history.epoch[:0] = state["epochs"]
+    history = getattr(model, "history", None)
+    if history is not None:
+        history.history.update(state["history"])
+        history.epoch[:0] = state["epochs"]
 
 
-def check_variables(variables: list[Any], saved: list[dict[str, Any]]) -> None:
+def check_records(
+    here: list[dict[str, Any]], there: list[dict[str, Any]]
+) -> None:
     """Raises `ValueError` unless names and shapes equal the saved ones."""
-    here = [(strip_numbers(get_path(v)), tuple(v.shape)) for v in variables]
-    there = [(strip_numbers(v["path"]), v["value"].shape) for v in saved]
-    if here == there:
+    ours = [(strip_numbers(v["path"]), v["value"].shape) for v in here]
+    saved = [(strip_numbers(v["path"]), v["value"].shape) for v in there]
+    if ours == saved:
         return
-    differing = sorted(set(here) ^ set(there))
+    differing = sorted(set(ours) ^ set(saved))
     if not differing:
         raise ValueError("its variables are in another order")
     path, shape = differing[0]
-    place = "this model" if (path, shape) in here else "the snapshot"
+    place = "this model" if (path, shape) in ours else "the snapshot"
     raise ValueError(
         f"{len(differing)} of the variables differ; only {place} has "
         f"`{path}` of shape {shape}, for example"
     )
 
 
-def list_step_variables(model: keras.Model) -> list[Any]:
+def list_records(model: keras.Model) -> list[dict[str, Any]]:
+    """Returns name, value and optimizer of all variables of a step."""
+    return [
+        {**record_variable(variable, optimizer), "optimizer": optimizer}
+        for variable, optimizer in list_step_variables(model)
+    ]
+
+
+def list_step_variables(model: keras.Model) -> list[tuple[Any, int | None]]:
     """Returns all variables that a step changes, except those of metrics.
 
     These are the weights, the states of random generators, the slots and the
-    step of the optimizer, and the accumulated gradients of a `GradientModel`.
+    step of all optimizers, and the accumulated gradients of a `GradientModel`.
+
+    Returns:
+        Variables, every one with the number of its optimizer or `None`.
 
     Raises:
         ValueError: If the model has no weights yet.
@@ -96,29 +117,97 @@ def list_step_variables(model: keras.Model) -> list[Any]:
             "`TrainingState` needs a model that has its weights. Give the "
             "first layer an `Input`, or call the model once."
         )
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    optimizers = list_optimizers(model)
+    if len(optimizers) == 1 and not optimizers[0].built:
+        optimizers[0].build(model.trainable_variables)
     metrics = {id(v) for v in model.metrics_variables}
-    variables = [*model.variables, *model.optimizer.variables]
-    kept = [v for v in variables if id(v) not in metrics]
-    return kept + list(getattr(model, "step_variables", []))
+    found: dict[int, tuple[Any, int | None]] = {}
+    for variable in model.variables:
+        found.setdefault(id(variable), (variable, None))
+    for number, optimizer in enumerate(optimizers):
+        for variable in optimizer.variables:
+            found.setdefault(id(variable), (variable, number))
+    for variable in getattr(model, "step_variables", []):
+        found.setdefault(id(variable), (variable, None))
+    return [pair for key, pair in found.items() if key not in metrics]
+
+
+def build_optimizers(model: keras.Model, saved: list[dict[str, Any]]) -> None:
+    """Builds the optimizers that a `train_step` would build in its first step.
+
+    Only the names of the slots say which weights an optimizer updates.
+
+    Args:
+        model: A model that has its weights.
+        saved: Records of a snapshot.
+    """
+    optimizers = list_optimizers(model)
+    if len(optimizers) == 1:
+        return  # It updates all weights.
+    weights = {v.path.replace("/", "_"): v for v in model.trainable_variables}
+    for number, optimizer in enumerate(optimizers):
+        names = [v["path"] for v in saved if v["optimizer"] == number]
+        if optimizer.built or len(names) <= len(optimizer.variables):
+            continue
+        chosen: dict[str, Any] = {}
+        for name in names:
+            for path, weight in weights.items():
+                if name.startswith(f"{path}_"):
+                    chosen.setdefault(path, weight)
+        optimizer.build(list(chosen.values()))
 
 
 def get_configuration(model: keras.Model) -> dict[str, Any]:
-    """Returns the optimizer and the loss of a training as JSON values."""
-    config = {
-        "optimizer": type(model.optimizer).__name__,
-        "optimizer_config": model.optimizer.get_config(),
-    }
-    if isinstance(model.loss, keras.losses.Loss):
-        config["loss"] = type(model.loss).__name__
-        config["loss_config"] = model.loss.get_config()
-    elif isinstance(model.loss, str):
-        config["loss"] = model.loss
+    """Returns the optimizer and the loss of a training as JSON values.
+
+    Without the learning rate, if it is a number: callbacks change it, and
+    `get_config` returns the rate of now. It is one of the variables.
+    """
+    config: dict[str, Any] = {}
+    optimizer = getattr(model, "optimizer", None)
+    for name, value in (("optimizer", optimizer), ("loss", model.loss)):
+        if isinstance(value, str):
+            config[name] = value
+        elif hasattr(value, "get_config"):
+            config[name] = type(value).__name__
+            config[f"{name}_config"] = get_config(value)
     # Objects are compared by their class.
     text = json.dumps(config, default=lambda value: type(value).__name__)
     without_names: dict[str, Any] = strip_names(json.loads(text))
-    return without_names
+    return drop_rates(without_names)
+
+
+def get_config(value: Any) -> dict[str, Any]:
+    """Returns the configuration of an object, `{}` if it has none.
+
+    A schedule, an optimizer or a loss of one's own may lack `get_config`,
+    which nothing but saving it needs.
+    """
+    try:
+        config: dict[str, Any] = value.get_config()
+    except (NotImplementedError, TypeError):
+        return {}
+    return config
+
+
+def drop_rates(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a configuration without learning rates that are numbers."""
+    return {
+        key: drop_rates(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if key != "learning_rate" or not isinstance(value, int | float)
+    }
+
+
+def get_learning_rates(model: keras.Model) -> list[float]:
+    """Returns the learning rates of all optimizers that have a number."""
+    rates = []
+    for optimizer in list_optimizers(model):
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        rate = get_config(inner).get("learning_rate")
+        if isinstance(rate, int | float):
+            rates.append(float(np.float32(rate)))
+    return rates
 
 
 def compare_configurations(
@@ -143,8 +232,15 @@ def compare_configurations(
     return lines
 
 
-def record_variable(variable: Any) -> dict[str, Any]:
-    """Returns the path of a variable and its value, which stays unchanged."""
+def record_variable(
+    variable: Any, optimizer: int | None = None
+) -> dict[str, Any]:
+    """Returns the path of a variable and its value, which stays unchanged.
+
+    Args:
+        variable: The variable.
+        optimizer: Number of the optimizer that it belongs to, or `None`.
+    """
     # `tf.Tensor.numpy` documents that it may return a view. While a tensor
     # holds the memory of a variable, TensorFlow gives the variable new memory
     # at its next update, and copies on all cores. A copy made here would
@@ -152,7 +248,9 @@ def record_variable(variable: Any) -> dict[str, Any]:
     tensor = tf.convert_to_tensor(variable)
     # NumPy cannot make a view of a bfloat16 scalar.
     value = np.asarray(tensor if tensor.shape.rank else tensor.numpy())
-    return {"path": get_path(variable), "value": value}
+    # The path of a slot says where it was made: in the first step, or before.
+    path = get_path(variable) if optimizer is None else str(variable.name)
+    return {"path": path, "value": value}
 
 
 def get_path(variable: Any) -> str:

@@ -150,6 +150,8 @@ class StepEarlyStopping(EvaluationListener):
         self.wait = state["wait"]
         self.stopped_step = state["stopped_step"]
         self._best_weights = state["best_weights"]
+        if self.wait < self.patience:
+            self.stopped_step = None  # The patience is longer now.
 
     def _reset(self) -> None:
         self.best = None

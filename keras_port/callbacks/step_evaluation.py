@@ -30,7 +30,8 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
     - the logs that Keras passes to every callback, at the end of the batch
       after which the evaluation ran and from then to the end of the epoch;
     - the history: lists of `val_loss`, `val_accuracy` and so on, one value per
-      evaluation, and `val_step` with their steps.
+      evaluation, and `val_step` with their steps. `results` is the same as a
+      table, also for a copy of this callback.
 
     A step is one update of the optimizer, `optimizer.iterations`. With
     `steps_per_execution` the evaluation runs at the first chance at or after
@@ -50,6 +51,10 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             Defaults to `"val"`.
         batch_size: Examples in one slice. It changes speed and memory, not
             the results. Defaults to 2500.
+
+    Attributes:
+        results: Lists of the steps and of the results, one element per
+            evaluation of the newest `fit`.
 
     Raises:
         ValueError: If `eval_freq` or `batch_size` is not a positive integer;
@@ -189,6 +194,24 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             self._write_history()
             get_channel(self.model).publish(step, results)
         return results
+
+    @property
+    def results(self) -> dict[str, list[float]]:
+        """All evaluations as a table: a list per result, and their steps.
+
+        `pandas.DataFrame(evaluation.results)` shows it.
+        """
+        step = f"{self.prefix}_step"
+        table = {"step": list(self._history.get(step, []))}
+        for name, values in self._history.items():
+            if name != step:
+                table[name] = list(values)
+        return table
+
+    def build_metrics(self) -> None:
+        """Creates the model's metrics, where there will be no step to do it."""
+        if self._evaluator is not None:
+            self._evaluator.build_metrics()
 
     @property
     def state_name(self) -> str:

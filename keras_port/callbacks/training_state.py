@@ -5,14 +5,24 @@ import os
 import pathlib
 import re
 from typing import Any
+import weakref
 
 from absl import logging
 import keras
+import tensorflow as tf
 
 from keras_port._support import check_integer
+from keras_port._support import local_path
 from keras_port.callbacks import _model_state
+from keras_port.callbacks._position import Position
 from keras_port.callbacks._steps import Every
+from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
+from keras_port.callbacks._stock_state import STOCK_CALLBACKS
+from keras_port.callbacks._stock_state import StockState
+from keras_port.callbacks._stock_state import find_foreign_value
+from keras_port.callbacks._train_function import unwrap_train_function
+from keras_port.callbacks._train_function import wrap_train_function
 from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.checkpoints import BackgroundWriter
 from keras_port.checkpoints import FolderLock
@@ -22,8 +32,14 @@ from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import write_snapshot
 from keras_port.training import get_workers
 from keras_port.training import is_chief
+from keras_port.training import list_callbacks
 
 SNAPSHOT = re.compile(r"state-(?P<step>\d+)\.npz")
+# Models whose `fit` has begun and not ended in order.
+INTERRUPTED: "weakref.WeakSet[keras.Model]" = weakref.WeakSet()
+# Callbacks that only show the training: a program may add them and leave them
+# out.
+DISPLAYS = ("StepProgress", "TensorBoard")
 
 
 class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
@@ -33,17 +49,24 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     gradients that are still accumulated, random states, running metrics, the
     history, and the states of the callbacks in the same `fit`. A resumed
     training ends with the weights of one that was never interrupted, to the
-    bit, if it also skips what is done. Two numbers say how much that is, and
-    both must be passed, as in the example below:
+    bit, if its data comes in the same order. Start the same program again:
+    the steps that are done are skipped, and so are the batches. A training
+    that is finished ends at once.
+
+    Reading the batches that are done, only to skip them, takes time. Data that
+    can start anywhere, such as `shuffled_batches`, is told where, and the
+    program leaves out what is done, as in the example below:
 
     - `start_batch=state.batches_seen` skips the batches that were read;
     - `steps_per_epoch=total_steps - state.step` leaves out the steps that were
       made.
 
-    This callback cannot see the data. But it raises an error before the first
-    step if it is about to restore a snapshot and the program has not read the
-    number of batches to skip: the data would then start at the first batch,
-    and the training would be longer than planned.
+    A training of several epochs continues in the epoch in which it was
+    interrupted. A `GradientModel` starts there by itself; for another model,
+    pass `fit(..., initial_epoch=state.epoch)`. Keras' `EarlyStopping`,
+    `ReduceLROnPlateau` and `ModelCheckpoint` are resumed with a
+    `GradientModel`; with another model, list them in `stateful_callbacks`, and
+    this callback last in `callbacks`.
 
     The training waits only until these values are copied; the file is written
     in the background. One training at a time can use the directory. On several
@@ -62,6 +85,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             training ends. Defaults to 100.
         max_to_keep: Number of newest snapshots to keep; an older one is used
             if the newest is broken. Defaults to 2.
+        total_steps: Step at which the whole training ends. A snapshot of this
+            step or a later one is the end of a finished training, however many
+            steps `fit` is asked for. Defaults to `None`: `fit` alone decides.
         stateful_callbacks: Callbacks whose state is saved although they are
             not an `EvaluationListener`. Defaults to none.
 
@@ -71,13 +97,14 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         batches_seen: Batches that had been read by then, which `fit` must not
             read again. Equals `step` unless gradients are accumulated or
             updates were skipped.
+        epoch: Number of epochs that had ended by then.
 
     Raises:
         ValueError: If `save_freq` or `max_to_keep` is not a positive integer;
-            and, before the first step, if the snapshot is from another model
-            or configuration, if the model has no weights yet, or if a snapshot
-            would be restored and the program has not read `batches_seen` (or
-            `step`, where the two are equal).
+            and, before the first step, if the snapshot is from another model,
+            configuration, batch size or list of callbacks, if the model has no
+            weights or no optimizer, or if it is ahead of the snapshot.
+        TypeError: If the state of a callback holds what a snapshot cannot.
         OSError: Before the first step, if the directory cannot be written to
             or another training uses it; later, if a snapshot cannot be
             written.
@@ -102,54 +129,167 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         *,
         save_freq: int = 100,
         max_to_keep: int = 2,
+        total_steps: int | None = None,
         stateful_callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
         for callback in stateful_callbacks:
-            check_participant(callback)
-        self.directory = pathlib.Path(directory)
+            if not isinstance(callback, STOCK_CALLBACKS):
+                check_participant(callback)
+        self.directory = local_path("directory", directory)
         self.save_freq = check_integer("save_freq", save_freq)
         self.max_to_keep = check_integer("max_to_keep", max_to_keep)
+        self.total_steps = total_steps
+        if total_steps is not None:
+            self.total_steps = check_integer("total_steps", total_steps)
         self.stateful_callbacks = tuple(stateful_callbacks)
         self._writer = BackgroundWriter()
         self._lock: FolderLock | None = None
         self._configuration: dict[str, Any] = {}
+        self._learning_rates: list[list[float]] = []
+        self._known_rates: list[list[float]] = []
+        self._rates: list[float] = []
         self._every = Every(self.save_freq)
-        self._snapshot = self._read_newest()
         self._names_read: set[str] = set()
+        self._stock_callbacks: tuple[keras.callbacks.Callback, ...] = ()
+        # Of the data, as far as it is known before the first batch.
+        self._batch_size: int | None = None
+        self._goes_on_over_epochs = False
+        self._asked_for_nothing = False
+        self._is_prepared = False
+        self._newest = self._read_newest()
+        self._to_restore: dict[str, Any] | None = None
+        self._start_fit(Progress())
+
+    def _start_fit(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._batches_to_drop = 0
+        self._calls_to_skip = 0
+        self._is_over = False
 
     @property
     def step(self) -> int:
         """Step of the newest complete snapshot, 0 without one."""
         self._names_read.add("step")
-        return self._get_snapshot_step()
+        return self._get_newest("step")
 
     @property
     def batches_seen(self) -> int:
         """Batches that had been read by then."""
         self._names_read.add("batches_seen")
-        return self._get_snapshot_batches()
+        return self._get_newest("batches")
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs that had ended by then."""
+        return self._get_position().epoch
+
+    def prepare_fit(
+        self, model: keras.Model, arguments: dict[str, Any]
+    ) -> None:
+        """Called by `GradientModel.fit` with its arguments.
+
+        Args:
+            model: The model.
+            arguments: Arguments of `fit`, changed in place: the epoch to start
+                in, and the order of the callbacks.
+
+        Raises:
+            ValueError: If another callback restores the model as well.
+        """
+        others = [c for c in list_callbacks(arguments) if c is not self]
+        if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in others):
+            raise ValueError(
+                "`TrainingState` and `BackupAndRestore` both restore the "
+                "model. Leave one of them out."
+            )
+        self._stock_callbacks = tuple(
+            c for c in others if isinstance(c, STOCK_CALLBACKS)
+        )
+        # After the others, so that a snapshot at the end of an epoch holds
+        # what they have done there.
+        if not isinstance(
+            arguments.get("callbacks"), keras.callbacks.CallbackList
+        ):
+            arguments["callbacks"] = [*others, self]
+        self._is_prepared = True
+        self._batch_size = find_batch_size(arguments)
+        steps = arguments.get("steps_per_epoch")
+        self._goes_on_over_epochs = steps is not None
+        self._asked_for_nothing = steps is not None and steps <= 0
+        will_restore = get_step(model) < self._get_newest("step")
+        if will_restore and not arguments.get("initial_epoch"):
+            last = max(arguments.get("epochs", 1) - 1, 0)
+            arguments["initial_epoch"] = min(self._get_position().epoch, last)
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the directory before the first step."""
+        check_optimizer(self.model, type(self).__name__)
         if is_chief(self.model):
             self._lock_directory()
         self._check_workers()
         self._configuration = _model_state.get_configuration(self.model)
-        known = self._get_snapshot_step()
-        self._snapshot = self._read_newest()
-        newest = self._get_snapshot_step()
-        if newest <= get_step(self.model):
-            self._snapshot = None  # The model has these steps already.
-        elif newest != known:
+        known = self._get_newest("step")
+        self._newest = self._read_newest()
+        newest = self._get_newest("step")
+        here = get_step(self.model)
+        was_interrupted = self.model in INTERRUPTED
+        INTERRUPTED.add(self.model)
+        # A second `fit` of the same model goes on counting.
+        same = here == newest and self._newest is not None
+        self._start_fit(Progress(self._get_newest("batches") if same else 0))
+        self._to_restore = None
+        if newest != known and (newest != here or was_interrupted):
             raise ValueError(
                 f"{self.directory} has a snapshot of step {newest}, which was "
                 f"written after this `TrainingState` was created at step "
                 f"{known}, where the data starts. Create the `TrainingState` "
                 "and the data again."
             )
-        else:
+        self._check_steps()
+        if here > newest and (was_interrupted or newest):
+            self._refuse_to_go_back(here, newest, was_interrupted)
+        # A model that has these steps already is left as it is: what the
+        # program has changed in it since then is meant.
+        if newest and (here < newest or was_interrupted):
             self._check_position()
+            self._to_restore = self._newest
+        self._note_learning_rates()
+        function = wrap_train_function(self.model)
+        if function is not None:
+            function.before.append(self._skip)
+            function.after.append(self._count)
+
+    def _check_steps(self) -> None:
+        """Raises an error if Keras would train without an end.
+
+        Keras takes 0 steps and a negative number for "not given", which
+        `GradientModel.fit` does not.
+        """
+        steps = self.params.get("steps")
+        is_known = steps is not None and steps > 0
+        if is_known or self._is_prepared or self._newest is None:
+            return
+        raise ValueError(
+            f"`fit` does not know its number of steps: `steps_per_epoch` is "
+            f"0, negative or missing. {self.directory} has a snapshot of step "
+            f"{self._get_newest('step')}. If the training ends there, it is "
+            "finished; otherwise pass `steps_per_epoch`."
+        )
+
+    def _refuse_to_go_back(
+        self, here: int, newest: int, was_interrupted: bool
+    ) -> None:
+        """Raises `ValueError` unless the model can go back to the snapshot."""
+        if was_interrupted and newest:
+            return
+        found = f"a snapshot of step {newest}" if newest else "no snapshot"
+        raise ValueError(
+            f"The model has made {here} steps, and {self.directory} has "
+            f"{found}, so the data would not start where the model is. Build "
+            "and compile the model again to continue from the snapshot, or "
+            "choose another directory."
+        )
 
     def _lock_directory(self) -> None:
         make_writable_directory(self.directory)
@@ -163,7 +303,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         workers = get_workers(self.model)
         if workers is None:
             return
-        own = self._get_snapshot_step()
+        own = self._get_newest("step")
         steps = [int(step) for step in workers.gather(own)]
         if len(set(steps)) > 1:
             raise ValueError(
@@ -173,32 +313,73 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def _check_position(self) -> None:
-        """Raises an error if the data cannot start where the model does."""
-        step, batches = self._get_snapshot_step(), self._get_snapshot_batches()
-        enough = (
-            {"batches_seen", "step"} if step == batches else {"batches_seen"}
-        )
-        if self._names_read & enough:
+        """Raises an error if the data may start at the wrong batch."""
+        step, batches = self._get_newest("step"), self._get_newest("batches")
+        if step == batches or self._names_read != {"step"}:
             return
         raise ValueError(
             f"{self.directory} holds a snapshot of step {step}, after "
-            f"{batches} batches, but the program has not read "
-            f"`{'` or `'.join(sorted(enough))}` of this `TrainingState`. So "
-            "the data would start at its first batch again. Create the "
-            "`TrainingState` first, and skip what is done:\n"
+            f"{batches} batches, but the program has read `step` of this "
+            "`TrainingState` and not `batches_seen`. If the data starts at "
+            "batch `step`, it is at the wrong one. Use\n"
             "    shuffled_batches(..., start_batch=state.batches_seen)\n"
-            "    model.fit(..., steps_per_epoch=total_steps - state.step)\n"
-            "To start from the beginning, choose another directory."
+            "    model.fit(..., steps_per_epoch=total_batches - "
+            "state.batches_seen)"
         )
+
+    def _note_learning_rates(self) -> None:
+        """Notes with which rates the fits of this training start."""
+        self._rates = _model_state.get_learning_rates(self.model)
+        known = self._newest["learning_rates"] if self._newest else []
+        self._known_rates = known
+        if self._rates not in known:
+            known = [*known, self._rates]
+        self._learning_rates = known
+
+    def _compare_learning_rates(self) -> list[str]:
+        """Returns as text if the program was changed to another rate.
+
+        The rate of the snapshot may differ from that of the program: a
+        callback or a second `fit` has changed it.
+        """
+        if self._rates in self._known_rates:
+            return []
+        there, here = (
+            ", ".join(f"{rate:g}" for rate in rates)
+            for rates in (self._known_rates[0], self._rates)
+        )
+        return [f"learning_rate {there} there, {here} here"]
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Restores the snapshot, after `on_train_begin` of every callback."""
-        if self._snapshot is not None:
-            self._restore(self._snapshot)
-            self._snapshot = None
+        if self._to_restore is not None:
+            self._restore(self._to_restore, epoch)
+            self._to_restore = None
+        else:
+            self._progress.start_epoch(epoch)
         self._every.restart(get_step(self.model))
+
+    def _skip(self, iterator: Any) -> dict[str, Any] | None:
+        """Returns logs in place of a step that is done, or `None`."""
+        if self._is_over:
+            self.model.stop_training = True
+            return {}
+        for _ in range(self._batches_to_drop):
+            next(iterator)
+        self._batches_to_drop = 0
+        if self._calls_to_skip:
+            self._calls_to_skip -= 1
+            return {}
+        self._progress.note_batch_size(iterator)
+        return None
+
+    def _count(self, logs: dict[str, Any]) -> dict[str, Any]:
+        self._progress.count_call(
+            self.model.steps_per_execution, self.params.get("steps")
+        )
+        return logs
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
@@ -209,19 +390,36 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._every.is_due(get_step(self.model)):
             self.save()
 
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Counts the batch, in a loop of one's own."""
+        if wrap_train_function(self.model) is None:
+            self._progress.count_call(1, None)
+
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Takes the last snapshot, before the best weights are restored."""
+        if self._is_over:
+            return
         if self.model.stop_training:
             # The epoch is incomplete as far as this callback can know.
             self._take(None)
         else:
+            self._progress.end_epoch()
             self._take((epoch, dict(logs or {})))
         self._writer.wait()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Releases the lock of the directory."""
+        INTERRUPTED.discard(self.model)
+        unwrap_train_function(self.model)
+        self._names_read.clear()
+        self._is_prepared = False
+        if self._is_over and self._newest is not None:
+            # Keras has added an epoch, of no step.
+            self.model.history.epoch[:] = self._newest["model"]["epochs"]
         self._writer.wait()
         if self._lock is not None:
             self._lock.release()
@@ -238,21 +436,25 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     def _take(self, ended_epoch: tuple[int, dict[str, Any]] | None) -> None:
         step = get_step(self.model)
         self._every.restart(step)
-        if not is_chief(self.model):
-            return
         content = {
             "step": step,
-            "batches": int(getattr(self.model, "batches_seen", step)),
+            "batches": self._progress.batches,
+            "position": self._progress.get_position(
+                self._batch_size, self.params.get("steps")
+            ).get_state(),
             "configuration": self._configuration,
+            "learning_rates": self._learning_rates,
             "model": _model_state.get_state(
                 self.model, ended_epoch=ended_epoch
             ),
             "callbacks": {
-                name: callback.get_state()
+                name: get_callback_state(name, callback)
                 for name, callback in self._get_participants().items()
             },
         }
-        self._writer.submit(lambda: self._write(content))
+        self._newest = content
+        if is_chief(self.model):
+            self._writer.submit(lambda: self._write(content))
 
     def _write(self, content: dict[str, Any]) -> None:
         path = self.directory / f"state-{content['step']:08d}.npz"
@@ -267,16 +469,24 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         for old in self._list_paths()[: -self.max_to_keep]:
             old.unlink(missing_ok=True)
 
-    def _restore(self, snapshot: dict[str, Any]) -> None:
+    def _restore(self, snapshot: dict[str, Any], epoch: int) -> None:
         differences = _model_state.compare_configurations(
             snapshot["configuration"], self._configuration
+        )
+        if not any(line.startswith("optimizer") for line in differences):
+            differences += self._compare_learning_rates()
+        participants = self._get_participants()
+        differences += compare_names(
+            set(snapshot["callbacks"]), set(participants)
         )
         if differences:
             raise ValueError(
                 f"The snapshots in {self.directory} were made with a different "
                 f"configuration: {'; '.join(differences)}. Choose another "
-                "directory, or compile the model with the same arguments."
+                "directory, or compile the model with the same arguments and "
+                "use the same callbacks."
             )
+        self._continue_from(snapshot, epoch)
         try:
             _model_state.set_state(self.model, snapshot["model"])
         except ValueError as error:
@@ -285,30 +495,97 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 f"model or optimizer: {error}. Choose another directory, or "
                 "build the same model."
             ) from error
-        participants = self._get_participants()
         for name, state in snapshot["callbacks"].items():
-            if name in participants:
-                participants[name].set_state(state)
-        logging.info("Resumed from step %d.", snapshot["step"])
+            participant = participants.get(name)
+            if participant is None:
+                continue  # One that only showed the training.
+            participant.set_state(state)
+            if getattr(participant, "stopped_step", None) is not None:
+                self._is_over = True
+        self._report(snapshot)
+
+    def _continue_from(self, snapshot: dict[str, Any], epoch: int) -> None:
+        """Decides what this `fit` skips."""
+        position = self._get_position()
+        steps, epochs = self.params.get("steps"), self.params.get("epochs", 1)
+        try:
+            position.check_batch_size(self._batch_size)
+            if epochs == 1 and position.is_left_out(steps, self._names_read):
+                skipped: int | None = 0
+            else:
+                skipped = position.count_batches_to_skip(epoch, steps, epochs)
+        except ValueError as error:
+            raise ValueError(
+                f"The snapshots in {self.directory} do not fit this `fit`: "
+                f"{error}, or choose another directory."
+            ) from error
+        done = position.batch if epoch == position.epoch else skipped or 0
+        self._start_fit(Progress(snapshot["batches"], epoch, done, skipped))
+        self._is_over = skipped is None or self._asked_for_nothing
+        if self.total_steps is not None:
+            self._is_over |= snapshot["step"] >= self.total_steps
+        if skipped:
+            per_call = self.model.steps_per_execution
+            self._calls_to_skip, rest = divmod(skipped, per_call)
+            if rest:
+                raise ValueError(
+                    f"The snapshot in {self.directory} was taken after "
+                    f"{skipped} batches of the epoch, which is no multiple of "
+                    f"`steps_per_execution={per_call}`. Compile the model with "
+                    "a divisor of it."
+                )
+        is_placed = self._names_read & {"batches_seen", "step"}
+        if not is_placed:
+            goes_on = self._goes_on_over_epochs or epochs == 1
+            self._batches_to_drop = snapshot["batches"] if goes_on else done
+
+    def _report(self, snapshot: dict[str, Any]) -> None:
+        """Says where the training continues."""
+        if not self._is_over:
+            logging.info("Resumed from step %d.", snapshot["step"])
+            return
+        # Keras asks the metrics for their values, also after no step.
+        for source in get_channel(self.model).sources:
+            source.build_metrics()
+        unbuilt = any(not getattr(m, "built", True) for m in self.model.metrics)
+        if unbuilt and not hasattr(self.model, "step_log"):
+            raise ValueError(
+                f"The training in {self.directory} is finished, at step "
+                f"{snapshot['step']}, and its weights are restored. To train "
+                "further, ask `fit` for more steps or epochs."
+            )
+        logging.info(
+            "The training in %s is finished, at step %d. To train further, "
+            "ask `fit` for more steps or epochs.",
+            self.directory,
+            snapshot["step"],
+        )
 
     def _get_participants(self) -> dict[str, Any]:
-        """Returns the callbacks with a state, by class name and number."""
+        """Returns the callbacks with a state, by what tells them apart."""
         channel = get_channel(self.model)
-        callbacks = [*channel.sources, *channel.listeners]
-        callbacks += [c for c in self.stateful_callbacks if c not in callbacks]
+        callbacks: list[Any] = [*channel.sources, *channel.listeners]
+        for one in (*self.stateful_callbacks, *self._stock_callbacks):
+            if not any(one is other for other in callbacks):
+                callbacks.append(one)
         named: dict[str, Any] = {}
         for callback in callbacks:
-            if hasattr(callback, "get_state"):
-                name = type(callback).__name__
-                same = sum(key.split(":")[0] == name for key in named)
-                named[f"{name}:{same}"] = callback
+            if isinstance(callback, STOCK_CALLBACKS):
+                callback = StockState(callback)
+            if not hasattr(callback, "get_state"):
+                continue
+            name = getattr(callback, "state_name", type(callback).__name__)
+            same = sum(key.rpartition(":")[0] == name for key in named)
+            named[f"{name}:{same}"] = callback
         return named
 
-    def _get_snapshot_step(self) -> int:
-        return self._snapshot["step"] if self._snapshot else 0
+    def _get_newest(self, name: str) -> int:
+        return self._newest[name] if self._newest else 0
 
-    def _get_snapshot_batches(self) -> int:
-        return self._snapshot["batches"] if self._snapshot else 0
+    def _get_position(self) -> Position:
+        if self._newest is None:
+            return Position()
+        return Position.from_state(self._newest["position"])
 
     def _read_newest(self) -> dict[str, Any] | None:
         """Returns the newest complete snapshot, or `None` without one."""
@@ -339,3 +616,123 @@ def check_participant(callback: keras.callbacks.Callback) -> None:
                 f"`set_state`. Received: {type(callback).__name__}, which has "
                 f"no `{method}`."
             )
+
+
+def compare_names(there: set[str], here: set[str]) -> list[str]:
+    """Returns as text which callbacks were added or left out.
+
+    Args:
+        there: Names of the callbacks of the snapshot.
+        here: Names of the callbacks of the program.
+    """
+    lines = []
+    for place, names in (("there", there - here), ("here", here - there)):
+        deciding = sorted(
+            name.partition(":")[0]
+            for name in names
+            if not name.startswith(DISPLAYS)
+        )
+        if deciding:
+            lines.append(f"only {place} `{'`, `'.join(deciding)}`")
+    return lines
+
+
+def get_callback_state(name: str, callback: Any) -> dict[str, Any]:
+    """Returns the state of a callback.
+
+    Raises:
+        TypeError: If it holds what a snapshot cannot.
+    """
+    state: dict[str, Any] = callback.get_state()
+    found = find_foreign_value(state)
+    if found:
+        raise TypeError(
+            f"`get_state` of `{name.partition(':')[0]}` must return "
+            "dictionaries with string keys, lists, numbers, strings, None and "
+            f"arrays. Received: {found}"
+        )
+    return state
+
+
+def find_batch_size(arguments: dict[str, Any]) -> int | None:
+    """Returns the examples in a batch, as far as `fit` is told."""
+    x = arguments.get("x")
+    if isinstance(x, tf.data.Dataset):
+        return get_static_batch_size(x.element_spec)
+    if isinstance(x, keras.utils.PyDataset) or not hasattr(x, "shape"):
+        return None
+    return arguments.get("batch_size") or 32
+
+
+def get_static_batch_size(spec: Any) -> int | None:
+    """Returns the first dimension of a batch, `None` if it may vary."""
+    shape = getattr(tf.nest.flatten(spec)[0], "shape", None)
+    return shape[0] if shape is not None and shape.rank else None
+
+
+class Progress:
+    """Counts the batches of one `fit`.
+
+    Args:
+        batches: Batches that were read before, by earlier starts, too.
+        epoch: The epoch in which `fit` starts.
+        done: Batches of that epoch that were read before.
+        skipped: Of these, how many Keras counts once more.
+    """
+
+    def __init__(
+        self,
+        batches: int = 0,
+        epoch: int = 0,
+        done: int = 0,
+        skipped: int | None = 0,
+    ) -> None:
+        self.batches = batches
+        self._epoch = epoch
+        self._in_epoch = done
+        self._left_out = done - (skipped or 0)
+        self._batch_size: int | None = None
+
+    def start_epoch(self, epoch: int) -> None:
+        """Counts the batches of the next epoch from 0."""
+        self._epoch, self._in_epoch, self._left_out = epoch, 0, 0
+
+    def end_epoch(self) -> None:
+        """Counts the epoch."""
+        self._epoch, self._in_epoch = self._epoch + 1, 0
+
+    def count_call(self, steps: int, limit: int | None) -> None:
+        """Counts the batches of a call of `train_function`.
+
+        Args:
+            steps: Batches in one call.
+            limit: Batches in an epoch, if it is known: the last call of an
+                epoch may have fewer.
+        """
+        if limit is not None:
+            steps = min(steps, limit + self._left_out - self._in_epoch)
+        self.batches += steps
+        self._in_epoch += steps
+
+    def note_batch_size(self, iterator: Any) -> None:
+        """Looks at the batches that `fit` reads."""
+        spec = getattr(iterator, "element_spec", None)
+        if self._batch_size is None and spec is not None:
+            self._batch_size = get_static_batch_size(spec)
+
+    def get_position(
+        self, batch_size: int | None, steps: int | None
+    ) -> Position:
+        """Returns where this `fit` is now.
+
+        Args:
+            batch_size: Examples in a batch, if `fit` was told.
+            steps: Batches in an epoch of this `fit`, if it is known.
+        """
+        planned = None if steps is None else steps + self._left_out
+        return Position(
+            epoch=self._epoch,
+            batch=self._in_epoch,
+            steps_per_epoch=planned,
+            batch_size=batch_size or self._batch_size,
+        )

@@ -103,8 +103,8 @@ class GraphVariable:
     >>> kernel, bias = keras_port.inspection.graph(model).variables
     >>> kernel.name, kernel.shape, kernel.dtype
     ('fc/kernel', (784, 10), 'float32')
-    >>> bias.value().sum()
-    np.float32(0.0)
+    >>> float(bias.value().sum())
+    0.0
     """
 
     name: str

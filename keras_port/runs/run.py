@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_port._support import check_integer
+from keras_port._support import local_path
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
@@ -112,7 +113,7 @@ class Run:
         max_steps: int,
         save_freq: int = 1000,
     ) -> None:
-        self.directory = pathlib.Path(directory)
+        self.directory = local_path("directory", directory)
         self.max_steps = check_integer("max_steps", max_steps)
         self.save_freq = check_integer("save_freq", save_freq)
         self.model_path = self.directory / MODEL_FILE
@@ -183,15 +184,12 @@ class Run:
         speed = _Speed(get_batch_size(batches))
         started = time.perf_counter()
         # The state after the callbacks, so that the last snapshot holds what
-        # they do at the end of the epoch; the check after the state.
-        fit_or_restore(
-            model,
+        # they do at the end of the epoch.
+        model.fit(
             batches,
-            steps,
-            [
-                *(*callbacks, state, terminate, speed),
-                _StopIfOver(self.max_steps, callbacks),
-            ],
+            steps_per_epoch=steps,
+            callbacks=[*callbacks, state, terminate, speed],
+            verbose=0,
         )
         seconds = time.perf_counter() - started
         self._state = None  # It knows the snapshot that `fit` started from.
@@ -305,7 +303,9 @@ class Run:
         # Late, since it reads the newest snapshot.
         if self._state is None:
             self._state = TrainingState(
-                self.state_dir, save_freq=self.save_freq
+                self.state_dir,
+                save_freq=self.save_freq,
+                total_steps=self.max_steps,
             )
         return self._state
 
@@ -383,50 +383,6 @@ class _Speed(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _now(self) -> tuple[int, float]:
         return int(self.model.optimizer.iterations.numpy()), time.perf_counter()
-
-
-class _NothingLeftError(Exception):
-    """Leaves `fit` before its first step."""
-
-
-class _StopIfOver(keras.callbacks.Callback):  # type: ignore[misc]
-    """Leaves `fit` if the restored training has ended already.
-
-    A process can be killed after the last snapshot and before the results are
-    written. Keras has no other way to run no step at all: it takes 0 steps for
-    an endless epoch, and looks at `stop_training` after a step only.
-    """
-
-    def __init__(
-        self, max_steps: int, callbacks: Sequence[keras.callbacks.Callback]
-    ) -> None:
-        super().__init__()
-        self._max_steps = max_steps
-        self._stopping = find_early_stopping(callbacks)
-
-    def on_epoch_begin(
-        self, epoch: int, logs: dict[str, float] | None = None
-    ) -> None:
-        """Looks at the step and at early stopping, after `TrainingState`."""
-        step = int(self.model.optimizer.iterations.numpy())
-        if step >= self._max_steps or has_stopped(self._stopping):
-            raise _NothingLeftError
-
-
-def fit_or_restore(
-    model: keras.Model,
-    batches: tf.data.Dataset,
-    steps: int,
-    callbacks: list[keras.callbacks.Callback],
-) -> None:
-    """Calls `fit`, or restores the end of a training that has ended."""
-    try:
-        model.fit(
-            batches, steps_per_epoch=steps, callbacks=callbacks, verbose=0
-        )
-    except _NothingLeftError:
-        for callback in callbacks:
-            callback.on_train_end()
 
 
 def find_early_stopping(

@@ -88,7 +88,7 @@ class Evaluator:
         """
         with preserve_state(self.model), value_errors():
             if not self._are_metrics_made:
-                self._make_metrics()
+                self.build_metrics()
             self.model.reset_metrics()
             logs: Any = None
             for batch in self._own_batches():
@@ -111,12 +111,13 @@ class Evaluator:
             self._test_step = self._make_test_step()
         return names
 
-    def _make_metrics(self) -> None:
+    def build_metrics(self) -> None:
         """Creates all metrics, even if this worker has no slice."""
         # Before the function is traced: to create variables in it takes a
         # second trace.
         if self._workers is not None or list_unbuilt(self.model):
-            self._evaluate_few()
+            with preserve_state(self.model):
+                self._evaluate_few()
         self._are_metrics_made = True
 
     def _evaluate_few(self) -> Any:

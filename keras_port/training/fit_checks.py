@@ -144,6 +144,8 @@ def check_labels_in(x: Any, y: Any, labels: LabelRange) -> Any:
         labels.check(known)
         return x
 
+    # Made of TensorFlow's operations alone, so AutoGraph has nothing to do.
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def check_batch(*batch: Any) -> Any:
         return check_labels_of_batch(batch, labels)
 
@@ -159,7 +161,6 @@ def are_integer_labels(shape: Any, num_classes: int) -> bool:
     )
 
 
-@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
 def check_labels_of_batch(
     batch: tuple[Any, ...], labels: LabelRange
 ) -> tuple[Any, ...]:

@@ -344,7 +344,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         """
         gradients = [gradient for gradient, _ in grads_and_vars]
         variables = [variable for _, variable in grads_and_vars]
-        with self._sharing.update_scope():
+        with self._sharing.update_scope(), tf.name_scope("trainer"):
             build_optimizer(self)
             self._weight_update.run(self.optimizer, gradients, variables)
 
@@ -415,15 +415,16 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         """
         if examples is None:
             examples = batch_size(x)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(result.loss, sample_weight=examples)
-        logs: Logs = self.compute_metrics(
-            x,
-            match_label_form(self, y),
-            result.outputs,
-            sample_weight=sample_weight,
-        )
+        with tf.name_scope("evaluator"):
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(result.loss, sample_weight=examples)
+            logs: Logs = self.compute_metrics(
+                x,
+                match_label_form(self, y),
+                result.outputs,
+                sample_weight=sample_weight,
+            )
         return logs
 
     def get_metrics_result(self) -> dict[str, Any]:
@@ -534,13 +535,14 @@ class GradientModel(keras.Model):  # type: ignore[misc]
     ) -> Logs:
         """Records a training step in the step log and in the metrics."""
         examples = batch.size
-        self.step_log.write(
-            result,
-            before=iterations,
-            step=tf.convert_to_tensor(self.optimizer.iterations),
-            learning_rate=learning_rate,
-            examples=examples,
-        )
+        with tf.name_scope("step_values"):
+            self.step_log.write(
+                result,
+                before=iterations,
+                step=tf.convert_to_tensor(self.optimizer.iterations),
+                learning_rate=learning_rate,
+                examples=examples,
+            )
         return self.update_metrics(
             batch.x, batch.y, result, batch.sample_weight, examples=examples
         )

@@ -152,7 +152,8 @@ def test_optimizer_slots_are_named_after_the_layers(scaled: bool) -> None:
     assert names[0] == names[1]
     # Keras calls it `sgd_2/sequential_3_dense_7_kernel_momentum`, for example.
     (slot,) = [n for n in names[0] if n.endswith("dense_1_kernel_momentum")]
-    assert slot.startswith("sgd/")
+    # Before Keras 3.15 an optimizer had the name of its class.
+    assert slot.lower().startswith("sgd/")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_the_mapped_file_deals_the_same_batches(
     small_mnist: datasets.Splits, tmp_path: pathlib.Path
 ) -> None:
     images = small_data(small_mnist).train
-    kinds = input_benchmark.drawers(images, 4, tmp_path)
+    kinds = input_benchmark.make_samplers(images, 4, tmp_path)
     for array, same in zip(
         kinds["keras_port"](), kinds["mapped"](), strict=True
     ):
@@ -43,7 +43,7 @@ def test_each_kind_draws_the_same_kind_of_batch(
     small_mnist: datasets.Splits, tmp_path: pathlib.Path
 ) -> None:
     images = small_data(small_mnist).train
-    for draw in input_benchmark.drawers(images, 4, tmp_path).values():
+    for draw in input_benchmark.make_samplers(images, 4, tmp_path).values():
         x, y = draw()
         assert np.size(x) == 4 * 784
         assert len(y) == 4

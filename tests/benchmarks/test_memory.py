@@ -14,11 +14,11 @@ def test_growth_leaves_the_start_out() -> None:
 
 
 def test_the_memory_of_a_process_is_read_while_it_works() -> None:
-    with memory.sampled(os.getpid(), 0.01) as sizes:
+    with memory.sample_memory(os.getpid(), 0.01) as sizes:
         time.sleep(0.2)
     assert sizes
     # The system counts the pages of the two a little apart.
-    assert 50 < max(sizes) < memory.memory_of(os.getpid(), "VmHWM") + 10
+    assert 50 < max(sizes) < memory.read_memory(os.getpid(), "VmHWM") + 10
 
 
 def test_each_kind_is_a_new_process(quick: Kind) -> None:

@@ -19,7 +19,7 @@ def test_each_round_after_the_warm_up_begins_with_another_kind() -> None:
         order.append(kind)
         return float(len(order))
 
-    values = report.in_turn(
+    values = report.measure_in_turn(
         {"a": lambda: measurement("a"), "b": lambda: measurement("b")},
         2,
         warm_up=1,

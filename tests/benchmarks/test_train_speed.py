@@ -41,11 +41,13 @@ def test_a_process_stays_alive_and_a_missing_peer_is_a_note(
     kinds = {"keras_port": quick, "jax": Kind("jax_loop:make", "jax")}
     works = [Work(steps=2), Work(precision="bfloat16")]
     missing = str(tmp_path / "python")
-    with flag_values(jax_python=missing), processes.running(kinds) as peers:
+    with flag_values(jax_python=missing), processes.start_peers(kinds) as peers:
         measure = peers.make(works[0])
         assert list(measure) == ["keras_port"]
         # 10,000 test images, twice, each time it is asked.
-        assert report.in_turn(measure, 2) == {"keras_port": [20_000, 20_000]}
+        assert report.measure_in_turn(measure, 2) == {
+            "keras_port": [20_000, 20_000]
+        }
         assert peers.notes == [
             f"Left out: jax, since there is no jax; `{processes.SETUP}` "
             "installs it."
@@ -84,7 +86,7 @@ def test_the_table_says_examples_per_second_and_the_limit() -> None:
 
 
 def test_works_take_about_the_same_time() -> None:
-    works = train_speed.works(
+    works = train_speed.make_works(
         ["cnn", "perceptron"], ["float32"], [100, 1000], 40
     )
     assert [work.steps for work in works] == [40, 4, 2000, 200]
@@ -97,7 +99,7 @@ def test_the_images_are_those_of_the_package(mnist: datasets.Splits) -> None:
 
 
 def test_batches_by_index_deal_each_image_once_per_epoch() -> None:
-    batches = peers_work.shuffled_indices(6, 4, seed=1)
+    batches = peers_work.shuffle_indices(6, 4, seed=1)
     dealt = np.concatenate([next(batches) for _ in range(3)])
     assert sorted(dealt[:6]) == sorted(dealt[6:]) == list(range(6))
 

@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import time
 from typing import Any
+import warnings
 
 import keras
 import numpy as np
@@ -224,6 +226,7 @@ def test_a_stock_model_ignores_a_class_in_an_evaluation() -> None:
 
 
 @pytest.mark.fault("C20")
+@pytest.mark.filterwarnings("ignore:Learning rate reduction is conditioned")
 def test_epochs_without_an_evaluation_show_no_result() -> None:
     model = stock_model(optimizer=keras.optimizers.SGD(0.1))
     plateau = keras.callbacks.ReduceLROnPlateau(
@@ -317,10 +320,12 @@ def test_callbacks_work_in_a_loop_of_ones_own(add_history: bool) -> None:
     assert seen == [2, 4, 6]
 
 
+def unpickle(one: Any) -> Any:
+    return pickle.loads(pickle.dumps(one))
+
+
 @pytest.mark.fault("E6")
-@pytest.mark.parametrize(
-    "duplicate", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
-)
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, unpickle])
 def test_callbacks_and_the_history_are_copied_after_a_training(
     duplicate: Any, tmp_path: Any
 ) -> None:
@@ -337,3 +342,509 @@ def test_callbacks_and_the_history_are_copied_after_a_training(
     assert duplicate(history).history == history.history
     for one in calls:
         assert type(duplicate(one)) is type(one)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends the training like Ctrl-C in a notebook."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if get_step(self.model) == self.step:
+            raise KeyboardInterrupt
+
+
+def fit_interrupted(fit: Any, step: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupt(step))
+
+
+def small_mnist_batches(start_batch: int) -> tf.data.Dataset:
+    return (
+        tf.data.Dataset.from_tensor_slices((X, Y))
+        .batch(6)
+        .repeat()
+        .skip(start_batch)
+    )
+
+
+@pytest.mark.fault("C01")
+@pytest.mark.parametrize("base", [keras.Model, training.GradientModel])
+@pytest.mark.parametrize("total", [5, 3])
+def test_a_finished_training_ends_at_once(
+    base: Any, total: int, tmp_path: Any
+) -> None:
+    def train(total: int) -> int:
+        inputs = keras.Input((4,))
+        model = base(inputs, keras.layers.Dense(3, "softmax")(inputs))
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        state = callbacks.TrainingState(tmp_path)
+        steps = total - state.step
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(
+                small_mnist_batches(state.batches_seen),
+                steps_per_epoch=steps,
+                callbacks=[state],
+                verbose=0,
+            )
+        return get_step(model)
+
+    assert train(5) == 5
+    if base is keras.Model:
+        # Keras takes both for "not given"; here that is an error.
+        with pytest.raises(ValueError, match="number of steps"):
+            train(total)
+    else:
+        assert train(total) == 5
+
+
+@pytest.mark.fault("C04")
+def test_one_object_knows_the_newest_step(tmp_path: Any) -> None:
+    model = stock_model()
+    state = callbacks.TrainingState(tmp_path)
+    starts = []
+    while state.step < 10:
+        starts.append(state.batches_seen)
+        model.fit(
+            small_mnist_batches(state.batches_seen),
+            steps_per_epoch=5,
+            callbacks=[state],
+            shuffle=False,
+            verbose=0,
+        )
+    assert starts == [0, 5]
+    assert (state.step, state.batches_seen) == (10, 10)
+
+
+@pytest.mark.fault("C05")
+@pytest.mark.parametrize("ready_made", [False, True])
+def test_an_interrupted_cell_is_run_again(
+    tmp_path: Any, ready_made: bool
+) -> None:
+    model = stock_model()
+    kept = callbacks.TrainingState(tmp_path, save_freq=5)
+
+    def cell(*more: Any) -> None:
+        state = kept
+        if not ready_made:
+            state = callbacks.TrainingState(tmp_path, save_freq=5)
+        model.fit(
+            small_mnist_batches(state.batches_seen),
+            steps_per_epoch=10 - state.step,
+            callbacks=[state, *more],
+            shuffle=False,
+            verbose=0,
+        )
+
+    fit_interrupted(cell, 7)
+    kept._writer.wait()
+    time.sleep(0.5)
+    cell()
+    assert get_step(model) == 10
+    plain = stock_model()
+    plain.fit(
+        small_mnist_batches(0), steps_per_epoch=10, shuffle=False, verbose=0
+    )
+    np.testing.assert_array_equal(
+        plain.get_weights()[0], model.get_weights()[0]
+    )
+
+
+@pytest.mark.fault("C05")
+def test_a_model_ahead_of_its_snapshot_is_refused(tmp_path: Any) -> None:
+    model = stock_model()
+
+    def fit(*more: Any) -> None:
+        model.fit(
+            X,
+            Y,
+            shuffle=False,
+            verbose=0,
+            callbacks=[callbacks.TrainingState(tmp_path), *more],
+        )
+
+    fit()
+    model.fit(X, Y, verbose=0)
+    with pytest.raises(ValueError, match="The model has made 4 steps"):
+        fit()
+    other = tmp_path / "other"
+    state = callbacks.TrainingState(other)
+    new = stock_model()
+    with pytest.raises(KeyboardInterrupt):
+        new.fit(X, Y, verbose=0, callbacks=[state, Interrupt(1)])
+    with pytest.raises(ValueError, match="no snapshot"):
+        new.fit(X, Y, verbose=0, callbacks=[callbacks.TrainingState(other)])
+
+
+@pytest.mark.fault("C06")
+def test_mixed_precision_resumes_in_a_stock_model(tmp_path: Any) -> None:
+    keras.config.set_dtype_policy("mixed_float16")
+
+    def program(epochs: int) -> int:
+        keras.utils.clear_session()
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(8, name="a"),
+                keras.layers.Dense(3, "softmax", dtype="float32", name="b"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        state = callbacks.TrainingState(tmp_path)
+        model.fit(
+            X,
+            Y,
+            batch_size=10,
+            epochs=epochs,
+            initial_epoch=state.epoch,
+            verbose=0,
+            callbacks=[state],
+        )
+        return get_step(model)
+
+    assert program(1) == 6
+    assert program(2) == 12
+
+
+@pytest.mark.fault("C07", "P3")
+@pytest.mark.parametrize("base", [keras.Model, training.GradientModel])
+def test_the_slots_of_all_optimizers_are_resumed(
+    base: Any, tmp_path: Any
+) -> None:
+    class Own(base):  # type: ignore[misc]
+        call = Gan.call
+        train_step = Gan.train_step
+
+    def program(directory: Any, interrupted_at: int | None) -> Any:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(2)
+        model = Own()
+        model.first, model.second = keras.layers.Dense(1), keras.layers.Dense(1)
+        model(X[:1])
+        model.compile(loss="mse")
+        model.a, model.b = keras.optimizers.Adam(), keras.optimizers.Adam(0.1)
+        model.own = lambda: (model.a, model.b)
+        more = [] if interrupted_at is None else [Interrupt(interrupted_at)]
+        state = callbacks.TrainingState(directory, save_freq=2)
+        model.fit(
+            X,
+            X[:, :1],
+            batch_size=10,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*more, state],
+        )
+        return model
+
+    plain = program(tmp_path / "plain", None)
+    fit_interrupted(lambda stop: program(tmp_path / "cut", stop.step), 5)
+    time.sleep(0.5)
+    resumed = program(tmp_path / "cut", None)
+    for one, other in zip(
+        [*plain.variables, *plain.a.variables, *plain.b.variables],
+        [*resumed.variables, *resumed.a.variables, *resumed.b.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+@pytest.mark.fault("C09", "P2")
+@pytest.mark.parametrize("halves", [False, True])
+def test_batches_are_counted_with_a_train_step_of_ones_own(
+    halves: bool, tmp_path: Any
+) -> None:
+    class Own(training.GradientModel):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            if halves:
+                result = self.compute_gradients(x, y)
+                self.apply_gradients(result.grads_and_vars)
+                return {"loss": result.loss}
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x) - 1) ** 2)
+            variables = self.trainable_variables
+            self.optimizer.apply(tape.gradient(loss, variables), variables)
+            return {"loss": loss}
+
+    inputs = keras.Input((4,))
+    model = Own(inputs, keras.layers.Dense(3, "softmax")(inputs))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(
+        X,
+        Y,
+        batch_size=10,
+        verbose=0,
+        callbacks=[callbacks.TrainingState(tmp_path)],
+    )
+    state = callbacks.TrainingState(tmp_path)
+    assert (state.step, state.batches_seen) == (6, 6)
+
+
+@pytest.mark.fault("C22")
+def test_a_learning_rate_that_was_changed_goes_on(tmp_path: Any) -> None:
+    rates = []
+
+    def program() -> None:
+        model = stock_model(optimizer=keras.optimizers.SGD(0.1))
+        for rate in (0.1, 0.01):
+            model.optimizer.learning_rate = rate
+            model.fit(
+                X,
+                Y,
+                batch_size=10,
+                verbose=0,
+                callbacks=[callbacks.TrainingState(tmp_path)],
+            )
+            rates.append(float(model.optimizer.learning_rate))
+
+    program()
+    with pytest.raises(ValueError, match=r"The training in .* is finished"):
+        program()  # With metrics that no step has built.
+    changed = stock_model(optimizer=keras.optimizers.SGD(0.2), metrics=[])
+    with pytest.raises(ValueError, match=r"learning_rate 0\.1 there, 0\.2 her"):
+        changed.fit(
+            X, Y, verbose=0, callbacks=[callbacks.TrainingState(tmp_path)]
+        )
+    model = stock_model(optimizer=keras.optimizers.SGD(0.1), metrics=[])
+    model.fit(
+        X,
+        Y,
+        batch_size=10,
+        epochs=3,
+        initial_epoch=1,
+        verbose=0,
+        callbacks=[callbacks.TrainingState(tmp_path)],
+    )
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
+
+
+class Decay(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule without `get_config`, as in the Transformer tutorial."""
+
+    def __call__(self, step: Any) -> Any:
+        return 0.1 * tf.math.rsqrt(tf.cast(step, tf.float32) + 1)
+
+
+@pytest.mark.fault("C23")
+def test_what_has_no_configuration_is_resumed(tmp_path: Any) -> None:
+    def program(epochs: int) -> int:
+        model = stock_model(optimizer=keras.optimizers.Adam(Decay()))
+        state = callbacks.TrainingState(tmp_path)
+        model.fit(
+            X,
+            Y,
+            batch_size=10,
+            epochs=epochs,
+            initial_epoch=state.epoch,
+            verbose=0,
+            callbacks=[state],
+        )
+        return get_step(model)
+
+    assert program(1) == 6
+    assert program(2) == 12
+
+
+@pytest.mark.fault("C25")
+def test_the_order_of_callbacks_does_not_matter(tmp_path: Any) -> None:
+    def run(*monitors: str, freq: int = 2, epochs: int = 1) -> dict[str, Any]:
+        model = stock_model()
+        stops = [
+            callbacks.StepEarlyStopping(monitor=name, patience=99)
+            for name in monitors
+        ]
+        state = callbacks.TrainingState(tmp_path)
+        model.fit(
+            X,
+            Y,
+            batch_size=10,
+            epochs=epochs,
+            initial_epoch=state.epoch,
+            verbose=0,
+            callbacks=[
+                callbacks.StepEvaluation((X, Y), eval_freq=freq),
+                *stops,
+                state,
+            ],
+        )
+        return {stop.monitor: stop.best for stop in stops}
+
+    best = run("val_loss", "val_accuracy")
+    again = run("val_accuracy", "val_loss", freq=100, epochs=2)
+    assert again == best
+    with pytest.raises(ValueError, match="only there `StepEarly"):
+        run("val_accuracy", epochs=3)
+
+
+@pytest.mark.fault("P25")
+@pytest.mark.parametrize("path", ["", "gs://bucket/state"])
+def test_a_directory_is_a_directory(path: str) -> None:
+    with pytest.raises(ValueError, match="directory"):
+        callbacks.TrainingState(path)
+
+
+@pytest.mark.fault("C70")
+@pytest.mark.parametrize(
+    "value", [{1: "int key"}, {"t": (1, 2)}, {"s": {1}}, {"b": [b"x"]}]
+)
+def test_a_state_that_a_snapshot_cannot_hold_is_named(
+    value: Any, tmp_path: Any
+) -> None:
+    class Odd(keras.callbacks.Callback):
+        def get_state(self) -> Any:
+            return value
+
+        def set_state(self, state: Any) -> None: ...
+
+    odd = Odd()
+    state = callbacks.TrainingState(tmp_path, stateful_callbacks=[odd])
+    with pytest.raises(TypeError, match="`get_state` of `Odd` must return"):
+        stock_model().fit(X, Y, verbose=0, callbacks=[odd, state])
+
+
+@pytest.mark.fault("C40", "P22")
+@pytest.mark.parametrize("base", [keras.Model, training.GradientModel])
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize("stop", [3, 4, 7, 8])
+def test_a_training_of_several_epochs_goes_on(
+    base: Any, endless: bool, stop: int, tmp_path: Any
+) -> None:
+    def program(directory: Any, *more: Any) -> Any:
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input((4,))
+        model = base(inputs, keras.layers.Dense(3, "softmax")(inputs))
+        model.compile(
+            keras.optimizers.SGD(0.1),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        state = callbacks.TrainingState(directory, save_freq=1)
+        x, y, steps = X[:20], Y[:20], None
+        if endless:
+            x, y, steps = small_mnist_batches(0), None, 4
+        kwargs = {}
+        if base is keras.Model:
+            kwargs["initial_epoch"] = state.epoch
+        schedule = keras.callbacks.LearningRateScheduler(
+            lambda epoch: 0.1 / (epoch + 1)
+        )
+        model.fit(
+            x,
+            y,
+            steps_per_epoch=steps,
+            batch_size=None if endless else 5,
+            epochs=3,
+            shuffle=False,
+            verbose=0,
+            callbacks=[schedule, *more, state],
+            **kwargs,
+        )
+        return model
+
+    plain = program(tmp_path / "plain")
+    fit_interrupted(lambda cut: program(tmp_path / "cut", cut), stop)
+    time.sleep(0.3)
+    if base is keras.Model and endless and stop > 4:
+        return  # The position of such data must be given.
+    resumed = program(tmp_path / "cut")
+    assert get_step(resumed) == 12
+    np.testing.assert_array_equal(
+        plain.get_weights()[0], resumed.get_weights()[0]
+    )
+    assert resumed.history.epoch == [0, 1, 2]
+    # Once more: it is finished.
+    if base is training.GradientModel:
+        assert get_step(program(tmp_path / "cut")) == 12
+
+
+@pytest.mark.fault("C40")
+def test_epochs_of_another_length_are_refused(tmp_path: Any) -> None:
+    def program(rows: int, size: int, *more: Any) -> None:
+        inputs = keras.Input((4,))
+        model = training.GradientModel(
+            inputs, keras.layers.Dense(3, "softmax")(inputs)
+        )
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(
+            X[:rows],
+            Y[:rows],
+            batch_size=size,
+            epochs=3,
+            verbose=0,
+            callbacks=[
+                callbacks.TrainingState(tmp_path, save_freq=1),
+                *more,
+            ],
+        )
+
+    fit_interrupted(lambda cut: program(20, 5, cut), 6)
+    time.sleep(0.3)
+    with pytest.raises(ValueError, match="an epoch had 4 steps there, and ha"):
+        program(30, 5)
+    with pytest.raises(ValueError, match="batches of 5 examples there, of 2 h"):
+        program(8, 2)
+
+
+@pytest.mark.fault("C40")
+@pytest.mark.filterwarnings("ignore:Learning rate reduction is conditioned")
+@pytest.mark.filterwarnings("ignore:Early stopping conditioned")
+def test_stock_callbacks_with_a_state_are_resumed(tmp_path: Any) -> None:
+    def program(directory: Any, *more: Any) -> tuple[Any, Any]:
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input((4,))
+        model = training.GradientModel(
+            inputs, keras.layers.Dense(3, "softmax")(inputs)
+        )
+        model.compile(
+            keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy"
+        )
+        plateau = keras.callbacks.ReduceLROnPlateau(
+            monitor="loss", patience=2, min_delta=0.5
+        )
+        stopping = keras.callbacks.EarlyStopping(
+            monitor="loss", patience=6, min_delta=0.5
+        )
+        model.fit(
+            X[:20],
+            Y[:20],
+            batch_size=10,
+            epochs=20,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                callbacks.TrainingState(directory),
+                plateau,
+                stopping,
+                *more,
+            ],
+        )
+        return model, stopping
+
+    plain, stopping = program(tmp_path / "plain")
+    fit_interrupted(lambda cut: program(tmp_path / "cut", cut), 7)
+    time.sleep(0.3)
+    resumed, again = program(tmp_path / "cut")
+    assert again.stopped_epoch == stopping.stopped_epoch > 0
+    np.testing.assert_array_equal(
+        plain.get_weights()[0], resumed.get_weights()[0]
+    )
+    finished, _ = program(tmp_path / "cut")
+    assert get_step(finished) == get_step(plain)
+
+
+def test_two_callbacks_that_restore_are_refused(tmp_path: Any) -> None:
+    inputs = keras.Input((4,))
+    model = training.GradientModel(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="both restore the model"):
+        model.fit(
+            X,
+            X[:, :1],
+            callbacks=[
+                callbacks.TrainingState(tmp_path / "a"),
+                keras.callbacks.BackupAndRestore(tmp_path / "b"),
+            ],
+        )

@@ -354,43 +354,57 @@ def test_gradients_that_wait_are_kept(tmp_path: Path) -> None:
     assert same_weights(resumed.get_weights(), plain.get_weights())
 
 
-def test_a_resumed_fit_that_skips_nothing_is_refused(tmp_path: Path) -> None:
-    def train(*names: str) -> keras.Model:
+def test_the_same_program_again_skips_what_is_done(tmp_path: Path) -> None:
+    def train(
+        directory: Path, *names: str, steps: int = 6, stop: int | None = None
+    ) -> keras.Model:
         model = small_model()
-        state = TrainingState(tmp_path)
+        state = TrainingState(directory)
         for name in names:
             getattr(state, name)
+        more = [] if stop is None else [StopAt(stop)]
         model.fit(
-            small_batches(), steps_per_epoch=2, callbacks=[state], verbose=0
+            small_batches(),
+            steps_per_epoch=steps,
+            callbacks=[*more, state],
+            verbose=0,
         )
         return model
 
-    train()  # Nothing is restored, so nothing has to be skipped.
-    with pytest.raises(ValueError, match=r"start_batch=state\.batches_seen"):
-        train()
-    with pytest.raises(ValueError, match=r"total_steps - state\.step"):
-        train()
-    assert TrainingState(tmp_path).step == 2
-    assert int(train("step").optimizer.iterations) == 4
-    assert int(train("batches_seen").optimizer.iterations) == 6
+    plain = train(tmp_path / "plain")
+    train(tmp_path / "again", stop=2)
+    again = train(tmp_path / "again")
+    assert int(again.optimizer.iterations) == 6
+    assert same_weights(again.get_weights(), plain.get_weights())
+    # And once more: it is finished.
+    assert int(train(tmp_path / "again").optimizer.iterations) == 6
+    # A larger target goes on from there.
+    longer = train(tmp_path / "again", steps=8)
+    assert int(longer.optimizer.iterations) == 8
+    # The program that reads the step has left out what is done.
+    more = train(tmp_path / "again", "step", steps=1)
+    assert int(more.optimizer.iterations) == 9
 
 
 def test_the_step_is_no_position_where_gradients_were_accumulated(
     tmp_path: Path,
 ) -> None:
-    def train(name: str) -> keras.Model:
+    def train(name: str, steps: int) -> keras.Model:
         model = small_model(gradient_accumulation_steps=2)
         state = TrainingState(tmp_path)
         getattr(state, name)
         model.fit(
-            small_batches(), steps_per_epoch=4, callbacks=[state], verbose=0
+            small_batches(),
+            steps_per_epoch=steps,
+            callbacks=[state],
+            verbose=0,
         )
         return model
 
-    train("step")
-    with pytest.raises(ValueError, match="has not read `batches_seen` of"):
-        train("step")
-    assert int(train("batches_seen").optimizer.iterations) == 4
+    train("step", 4)
+    with pytest.raises(ValueError, match="and not `batches_seen`"):
+        train("step", 4)
+    assert int(train("batches_seen", 2).optimizer.iterations) == 3
 
 
 def test_a_second_fit_of_the_same_model_skips_nothing(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from keras_port import datasets
 from keras_port import models
 
 
-def test_the_little_graph_is_that_of_the_lesson() -> None:
-    text = inspect_graph.describe(inspect_graph.little_graph(), ["x3:0"])
+def test_the_small_graph_is_that_of_the_lesson() -> None:
+    text = inspect_graph.describe(inspect_graph.build_small_graph(), ["x3:0"])
     assert text.splitlines() == [
         "operation x1, type Const",
         "operation x2, type Const",

@@ -68,7 +68,9 @@ def test_the_fast_recipe_has_its_own_way(
     tmp_path: Path, data_dir: Path
 ) -> None:
     settings = short_settings(tmp_path / "run", data_dir, max_steps=2)
-    results = train_cnn_fast.train_cnn_fast(**settings)
+    results = train_cnn.train_cnn(
+        **settings, **train_cnn_fast.get_differences(2)
+    )
     check_results(tmp_path / "run", results)
     model = keras.saving.load_model(tmp_path / "run" / "model.keras")
     rate = model.optimizer.get_config()["learning_rate"]
@@ -77,19 +79,9 @@ def test_the_fast_recipe_has_its_own_way(
     assert model.get_layer("dropout").rate == 0.25
     longer = short_settings(tmp_path / "run", data_dir, max_steps=4)
     with pytest.raises(ValueError, match="cycle_steps 2 there, 4 here"):
-        train_cnn_fast.train_cnn_fast(**longer)
+        train_cnn.train_cnn(**longer, **train_cnn_fast.get_differences(4))
     with pytest.raises(ValueError, match="recipe fast there, course here"):
         train_cnn.train_cnn(**settings)
-
-
-@pytest.mark.parametrize(
-    ("has", "expected"), [(True, "bfloat16"), (False, "float32")]
-)
-def test_the_fast_recipe_takes_bfloat16_where_it_is(
-    has: bool, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli, "has_bfloat16", lambda: has)
-    assert train_cnn_fast.best_precision() == expected
 
 
 def test_the_rate_of_the_fast_recipe_is_one_cycle() -> None:
@@ -109,16 +101,35 @@ def test_the_rate_of_the_fast_recipe_is_one_cycle() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
 
 
-def test_flags_that_were_given_stay_and_others_come_from_the_recipe(
-    run_script: RunScript, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Returns a list of the arguments of every training, which is left out."""
     taken: list[dict[str, Any]] = []
 
     def train(**arguments: Any) -> runs.Results:
         taken.append(arguments)
         return runs.Results(7, 7, 0.5, 0.5, 1.0, 1.0, "", "max_steps")
 
-    monkeypatch.setattr(train_cnn_fast, "train_cnn_fast", train)
+    monkeypatch.setattr(train_cnn, "train_cnn", train)
+    return taken
+
+
+def test_the_flags_of_the_fast_recipe_have_other_defaults(
+    run_script: RunScript, taken: list[dict[str, Any]]
+) -> None:
+    assert run_script(train_cnn).code == 0
+    assert run_script(train_cnn, "--recipe=fast").code == 0
+    course, fast = taken
+    assert (course["max_steps"], course["eval_freq"]) == (20_000, 100)
+    assert (fast["max_steps"], fast["eval_freq"]) == (550, 550)
+    assert (fast["batch_size"], fast["learning_rate"]) == (300, 3e-3)
+    assert set(fast) - set(course) == {"build_model", "max_shift", "recipe"}
+    assert fast["recipe"] == {"recipe": "fast", "cycle_steps": 550}
+
+
+def test_flags_that_were_given_stay_and_others_come_from_the_recipe(
+    run_script: RunScript, taken: list[dict[str, Any]]
+) -> None:
     ended = run_script(
         train_cnn, "--recipe=fast", "--max_steps=7", "--eval_freq=100"
     )
@@ -127,6 +138,31 @@ def test_flags_that_were_given_stay_and_others_come_from_the_recipe(
     assert (arguments["max_steps"], arguments["eval_freq"]) == (7, 100)
     assert arguments["batch_size"] == 300
     assert arguments["learning_rate"] == 3e-3
+
+
+@pytest.mark.parametrize(
+    ("has", "flag", "expected"),
+    [
+        (True, [], "bfloat16"),
+        (False, [], "float32"),
+        (True, ["--precision=float32"], "float32"),
+        (False, ["--precision=bfloat16"], "bfloat16"),
+    ],
+)
+def test_the_fast_recipe_uses_bfloat16_where_it_is_fast(
+    has: bool,
+    flag: list[str],
+    expected: str,
+    run_script: RunScript,
+    taken: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "has_bfloat16", lambda: has)
+    run_script(train_cnn, "--recipe=fast", *flag)
+    run_script(train_cnn, *flag)
+    fast, course = taken
+    assert fast["precision"] == expected
+    assert course["precision"] == (expected if flag else "float32")
 
 
 class Interrupted(NamedTuple):
@@ -215,7 +251,7 @@ def test_the_same_command_resumes_and_a_second_ctrl_c_ends_at_once(
         _, err = process.communicate()
     assert process.returncode == 1
     assert err.splitlines()[-1] == (
-        "train_cnn.py: Ended at once. The same command resumes."
+        "train_cnn.py: Stopped at once. The same command resumes."
     )
     assert "Traceback" not in err
     after = read_record(model)

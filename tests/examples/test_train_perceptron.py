@@ -138,7 +138,7 @@ def test_the_intermediate_values_are_those_of_lesson_1(
 ) -> None:
     model = train_perceptron.build_model(0.01)
     x, y = mnist.train[:5].next_batch(5)
-    values = train_perceptron.intermediate_values(model, x, y)
+    values = train_perceptron.compute_intermediate_values(model, x, y)
     # All weights are 0: each class gets a tenth, and the loss is the mean of
     # log(10) over one in ten elements.
     np.testing.assert_array_equal(values["x W"], np.zeros((5, 10)))

@@ -1,4 +1,4 @@
-"""Where the gates find the files of this checkout."""
+"""Finds the files of this checkout."""
 
 import ast
 from collections.abc import Iterator
@@ -9,21 +9,21 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def sources(*folders: str) -> list[Path]:
-    """Returns the Python files under the folders that exist, sorted."""
+    """Returns the Python files in the folders, sorted."""
     return sorted(
         path for folder in folders for path in (ROOT / folder).rglob("*.py")
     )
 
 
 def pages() -> list[Path]:
-    """Returns the Markdown pages whose code and links must hold."""
+    """Returns the Markdown pages whose code and links are checked."""
     top = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
     docs = sorted((ROOT / "docs").rglob("*.md"))
     return [path for path in top if path.exists()] + docs
 
 
 def scripts() -> list[Path]:
-    """Returns the examples that a user starts, without shared modules."""
+    """Returns the examples that a user runs, without shared modules."""
     return [
         path
         for path in sorted((ROOT / "examples").glob("*.py"))
@@ -32,7 +32,7 @@ def scripts() -> list[Path]:
 
 
 def name(path: Path) -> str:
-    """Returns the path as it reads from the top of the checkout."""
+    """Returns the path relative to the top of the checkout."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -41,11 +41,11 @@ def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), filename=str(path))
 
 
-def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def find_imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yields the line and the full name of everything that is imported.
 
-    `from keras import layers` yields "keras.layers", so that a submodule shows
-    whichever way it is imported.
+    `from keras import layers` yields "keras.layers", so a submodule is found
+    however it is imported.
     """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

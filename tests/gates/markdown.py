@@ -1,4 +1,4 @@
-"""Reads what a Markdown page promises: its code blocks and its links."""
+"""Reads the code blocks and the links of a Markdown page."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ REFERENCE = re.compile(r"^\s*\[[^\]]+\]:\s*(\S+)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block, and the line of the page where its code begins."""
+    """A fenced code block and the line of the page where its code begins."""
 
     info: str
     line: int
@@ -52,10 +52,16 @@ def prose(page: Path) -> Iterator[tuple[int, str]]:
 
 
 def links(page: Path) -> Iterator[tuple[int, str]]:
-    """Yields the line and the target of each link of a page."""
-    for number, text in prose(page):
-        for target in LINK.findall(text) + REFERENCE.findall(text):
+    """Yields the line and the target of every link of a page."""
+    lines = list(prose(page))
+    for number, text in lines:
+        for target in REFERENCE.findall(text):
             yield number, target
+    # The text of a link may span two lines.
+    text = "\n".join(text for _, text in lines)
+    for match in LINK.finditer(text):
+        number, _ = lines[text.count("\n", 0, match.start())]
+        yield number, match[1]
 
 
 def anchors(page: Path) -> set[str]:

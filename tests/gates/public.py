@@ -1,4 +1,4 @@
-"""What a user may import from the package."""
+"""The public names of the package."""
 
 import inspect
 from types import ModuleType
@@ -8,9 +8,9 @@ import keras_port
 
 
 def public_names(module: ModuleType) -> dict[str, Any]:
-    """Returns what `__all__` of a module and of those it lists leads to."""
+    """Returns the names in `__all__` of a module and of the modules in it."""
     found: dict[str, Any] = {}
-    # A module without the list fails in a test of its own, not at collection.
+    # A module without `__all__` fails in its own test, not at collection.
     for name in getattr(module, "__all__", ()):
         value = getattr(module, name)
         found[f"{module.__name__}.{name}"] = value

@@ -1,4 +1,4 @@
-"""The fixtures and the options of conftest.py do what they say."""
+"""The fixtures and options of conftest.py do what they say."""
 
 import os
 
@@ -9,7 +9,7 @@ import pytest
 import keras_port
 from tests.gates import checkout
 
-# Runs a small suite of its own below, under the conftest.py of this one.
+# Runs a small test suite below, with the conftest.py of this one.
 pytest_plugins = "pytester"
 
 FAULT_TESTS = """
@@ -35,7 +35,7 @@ markers =
 """
 
 
-def drawn_and_named() -> tuple[float, str]:
+def sample_and_name() -> tuple[float, str]:
     """Returns a random number and the name of a new layer."""
     return float(np.random.random()), keras.layers.Dense(1).name  # noqa: NPY002
 
@@ -44,25 +44,25 @@ FIRST: list[tuple[float, str]] = []
 
 
 @pytest.mark.parametrize("turn", [0, 1])
-def test_each_test_begins_with_the_same_seed_and_names(turn: int) -> None:
-    FIRST.append(drawn_and_named())
+def test_every_test_begins_with_the_same_seed_and_names(turn: int) -> None:
+    FIRST.append(sample_and_name())
     assert FIRST[0] == FIRST[-1]
     assert FIRST[0][1] == "dense"
 
 
-def test_float64_is_the_type_of_weights(float64: None) -> None:
+def test_float64_is_the_dtype_of_weights(float64: None) -> None:
     layer = keras.layers.Dense(1)
     layer.build((None, 2))
     assert layer.kernel.dtype == layer.compute_dtype == "float64"
 
 
-def test_float64_is_taken_back_after_a_test() -> None:
-    # The test above stands before this one.
+def test_float64_is_restored_after_a_test() -> None:
+    # The test above runs before this one.
     assert keras.config.floatx() == "float32"
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_small_mnist_is_the_head_of_mnist(
+def test_small_mnist_is_the_beginning_of_mnist(
     mnist: keras_port.datasets.Splits, small_mnist: keras_port.datasets.Splits
 ) -> None:
     assert [len(split) for split in small_mnist] == [600, 200, 200]
@@ -77,7 +77,7 @@ def test_keras_runs_on_tensorflow() -> None:
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
-    """Returns a suite of one test of B01, a slow one of B02, one of none."""
+    """Returns a suite with a test of B01, a slow one of B02 and another one."""
     conftest = checkout.ROOT / "tests" / "conftest.py"
     pytester.makeconftest(conftest.read_text())
     pytester.makeini(INI)
@@ -96,7 +96,7 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
         (["-m", "slow"], 1),
     ],
 )
-def test_rows_of_the_fault_table_are_chosen(
+def test_fault_selects_rows_of_the_table(
     suite: pytest.Pytester, arguments: list[str], passed: int
 ) -> None:
     suite.runpytest(*arguments).assert_outcomes(
@@ -104,7 +104,7 @@ def test_rows_of_the_fault_table_are_chosen(
     )
 
 
-def test_an_unknown_row_is_refused_with_those_there_are(
+def test_an_unknown_row_is_rejected_with_the_known_ones(
     suite: pytest.Pytester,
 ) -> None:
     result = suite.runpytest("--fault", "B99")
@@ -112,7 +112,7 @@ def test_an_unknown_row_is_refused_with_those_there_are(
     result.stderr.fnmatch_lines(["*B99*known rows: B01, B02"])
 
 
-def test_a_fault_marker_without_its_row_is_refused(
+def test_a_fault_marker_without_a_row_is_rejected(
     suite: pytest.Pytester,
 ) -> None:
     suite.makepyfile(test_faults=FAULT_TESTS.replace('"B01"', '"1"'))

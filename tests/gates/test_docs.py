@@ -1,4 +1,4 @@
-"""The pages are true: their code runs, and their links lead somewhere."""
+"""The code blocks of the pages run, and their links resolve."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +12,18 @@ from tests.gates import checkout
 from tests.gates import markdown
 
 PAGES = checkout.pages()
-# `python` is executed. `python tf1` shows the TensorFlow 1 way, and `python
-# tools` needs programs that tests/tools runs it with; they are compiled here.
+# `python` is executed. `python tf1` shows the TensorFlow 1 way, and tests/tools
+# runs `python tools` together with other programs; both are compiled here.
+# `python upstream` is executed by tests/reliances/test_upstream.py.
 PYTHON = {"python", "python tf1", "python tools"}
-INFO_STRINGS = PYTHON | {"sh", "console", "text", "json"}
+INFO_STRINGS = PYTHON | {"python upstream", "sh", "console", "text", "json"}
 
 
 @pytest.fixture
 def page_module() -> Iterator[types.ModuleType]:
-    """Yields an empty module, the one namespace of a page's blocks."""
-    # Registered like an imported one: dataclasses and Keras' serialisation
-    # look up the module of a class by its name.
+    """Yields an empty module, the namespace of all blocks of a page."""
+    # In `sys.modules`, because dataclasses and Keras' serialization look up
+    # the module of a class by its name.
     module = types.ModuleType("docs_page")
     sys.modules[module.__name__] = module
     yield module
@@ -40,8 +41,8 @@ def test_the_code_of_a_page_runs(
     for block in markdown.blocks(page):
         if block.info not in PYTHON:
             continue
-        # Empty lines before the code make its line numbers the page's own, so
-        # that a traceback points into the page and inspect finds the source.
+        # Empty lines before the code give it the line numbers of the page, so
+        # that a traceback points into the page and `inspect` finds the code.
         padding = "\n" * (block.line - 1)
         code = compile(padding + block.code, str(page), "exec")
         if block.info == "python":
@@ -49,8 +50,8 @@ def test_the_code_of_a_page_runs(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=checkout.name)
-def test_the_blocks_of_a_page_say_what_they_are(page: Path) -> None:
-    # A misspelt info string would leave a block unexecuted, and unnoticed.
+def test_the_blocks_of_a_page_name_their_language(page: Path) -> None:
+    # Otherwise a misspelled language would leave a block unexecuted.
     unknown = [
         f"{checkout.name(page)}:{block.line}: {block.info!r}"
         for block in markdown.blocks(page)
@@ -60,17 +61,17 @@ def test_the_blocks_of_a_page_say_what_they_are(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=checkout.name)
-def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+def test_the_links_of_a_page_resolve(page: Path) -> None:
     broken = [
         f"{checkout.name(page)}:{number}: {target}"
         for number, target in markdown.links(page)
-        if not leads_somewhere(page, target)
+        if not resolves(page, target)
     ]
     assert not broken, "broken links:\n" + "\n".join(broken)
 
 
-def test_the_readme_holds_one_line_that_runs_the_tests() -> None:
-    # .ci/run reads this line from there and runs it.
+def test_the_readme_has_one_line_that_runs_the_tests() -> None:
+    # .ci/run reads this line and runs it.
     readme = (checkout.ROOT / "README.md").read_text()
     section = re.search(
         r"^## Run the tests\n(.*?)(?=^## |\Z)", readme, re.M | re.S
@@ -83,7 +84,7 @@ def test_the_readme_holds_one_line_that_runs_the_tests() -> None:
 
 
 def run(code: types.CodeType, module: types.ModuleType, place: str) -> None:
-    """Executes a block; an error names the page and the block's first line."""
+    """Runs a block; an error names the page and the block's first line."""
     try:
         exec(code, vars(module))
     except Exception as error:
@@ -91,8 +92,8 @@ def run(code: types.CodeType, module: types.ModuleType, place: str) -> None:
         raise
 
 
-def leads_somewhere(page: Path, target: str) -> bool:
-    """Says whether a relative link names an existing file and heading."""
+def resolves(page: Path, target: str) -> bool:
+    """Returns whether a link is external or names a file and heading."""
     if re.match(r"[a-z]+:", target):
         return True
     path, _, anchor = target.partition("#")

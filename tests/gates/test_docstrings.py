@@ -1,4 +1,4 @@
-"""The examples in the docstrings are true."""
+"""The examples in the docstrings run and print what they show."""
 
 import doctest
 from pathlib import Path
@@ -19,10 +19,11 @@ DATA = checkout.ROOT / "keras_port" / "datasets" / "mnist_data"
 
 @pytest.fixture
 def namespace(small_mnist: keras_port.datasets.Splits) -> dict[str, Any]:
-    """Returns what an example may use without saying where it comes from."""
+    """Returns the names that an example may use without importing them."""
     model = keras_port.models.build_perceptron()
     model.compile(
-        optimizer="sgd",
+        # Before Keras 3.15 it was called "SGD".
+        optimizer=keras.optimizers.SGD(name="sgd"),
         loss=keras_port.losses.CourseCrossEntropy(),
         metrics=["accuracy"],
     )
@@ -43,14 +44,14 @@ def namespace(small_mnist: keras_port.datasets.Splits) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", CODE_NAMES)
-def test_the_example_of_a_docstring_is_true(
+def test_the_example_of_a_docstring_runs(
     name: str,
     namespace: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    # The files that examples read: MNIST here, and a data set at home.
+    # The files that examples read: MNIST here and a data set in $HOME.
     for path in DATA.glob("*.gz"):
         (tmp_path / path.name).symlink_to(path)
     (tmp_path / "data").mkdir()

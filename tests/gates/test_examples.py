@@ -1,4 +1,4 @@
-"""Each example answers for its flags, and has a test of its own."""
+"""Every example shows its flags and has a test of its own."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from tests.gates import checkout
 
 SCRIPTS = checkout.scripts()
-# Whoever knows one training script knows the others.
+# All training scripts have these flags.
 COMMON_FLAGS = (
     "workdir",
     "data_dir",
@@ -28,7 +28,7 @@ COMMON_FLAGS = (
 def test_help_names_the_flags_of_a_script(script: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(script), "--help"],
-        # From another folder, since a user's is not the checkout.
+        # From another folder, as a user may.
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(checkout.ROOT)},
         stdin=subprocess.DEVNULL,
@@ -39,7 +39,7 @@ def test_help_names_the_flags_of_a_script(script: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     shown = re.findall(r"^ +(?:-\w,)?--(?:\[no\])?(\w+):", done.stdout, re.M)
     assert shown, f"--help shows no flag:\n{done.stdout}"
-    missing = sorted(set(flags_of(script)) - set(shown))
+    missing = sorted(set(find_flags(script)) - set(shown))
     assert not missing, f"--help does not name {missing}:\n{done.stdout}"
 
 
@@ -49,8 +49,8 @@ def test_a_script_has_a_test_of_its_own(script: Path) -> None:
     assert test.exists(), f"{checkout.name(test)} is missing"
 
 
-def flags_of(script: Path) -> list[str]:
-    """Returns the flags of a script: its own, and those of every training."""
+def find_flags(script: Path) -> list[str]:
+    """Returns the flags of a script: its own and those of every training."""
     own = re.findall(r"\bDEFINE_\w+\(\s*[\"'](\w+)[\"']", script.read_text())
     common = COMMON_FLAGS if script.name.startswith("train_") else ()
     return [*own, *common]

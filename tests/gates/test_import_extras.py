@@ -1,4 +1,4 @@
-"""Importing the package loads nothing that Keras had not loaded."""
+"""Importing the package imports nothing that Keras does not import."""
 
 import json
 import subprocess
@@ -6,10 +6,9 @@ import sys
 
 from tests.gates import checkout
 
-# Whatever else is imported at the start costs every user time, and most users
-# need it for one callback or one script only: tensorboard, for example, is
-# imported where it is used. What Keras has loaded before costs nothing, and
-# the standard library next to nothing.
+# Every other import costs every user time, although most users need it for one
+# callback or script only. TensorBoard, for example, is imported where it is
+# used. What Keras has imported costs nothing, the standard library very little.
 ALLOWED = {"keras_port"} | sys.stdlib_module_names
 
 PROGRAM = """

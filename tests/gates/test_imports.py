@@ -1,4 +1,4 @@
-"""What may be imported and called where."""
+"""What may be imported and called, and where."""
 
 import ast
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from tests.gates import checkout
 
 ALL_CODE = ("keras_port", "examples", "benchmarks", "tests")
 
-# Their authors may rename these in any release. Text is searched too, since a
-# name in a string reaches `importlib.import_module` as well.
+# Private names can change in any release. Text is searched too, because a name
+# in a string can be passed to `importlib.import_module`.
 PRIVATE = re.compile(
     r"\bkeras\.src\b|\btensorflow\.python\b|\btf\.python\b|"
     r"\bfrom keras import src\b|\bfrom tensorflow import python\b"
 )
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 
-# What each part of keras_port may import of the others. A part may name one
-# module of another folder ("datasets.pixels") where the whole is too much.
+# What every part of keras_port may import from the others: a folder, or one of
+# its modules ("datasets.pixels") where the folder is too much.
 _LEAVES = {"datasets", "layers", "losses", "optimizers"}
 _BASE = _LEAVES | {"models", "training"}
 ARROWS: dict[str, set[str]] = {
@@ -46,7 +46,7 @@ def test_no_private_name_of_keras_or_tensorflow_is_used() -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1):
             if PRIVATE.search(line):
                 found.append(f"{checkout.name(path)}:{number}: {line.strip()}")
-        for number, module in checkout.imported(checkout.parse(path)):
+        for number, module in checkout.find_imports(checkout.parse(path)):
             if f"{module}.".startswith(tuple(f"{m}." for m in PRIVATE_MODULES)):
                 found.append(f"{checkout.name(path)}:{number}: {module}")
     assert not found, "private imports:\n" + "\n".join(found)
@@ -55,11 +55,11 @@ def test_no_private_name_of_keras_or_tensorflow_is_used() -> None:
 def test_arrows_between_folders_point_one_way() -> None:
     found = []
     for path in checkout.sources("keras_port"):
-        part = part_of(path)
+        part = get_part(path)
         if part == "__init__":
             continue
-        allowed = allowed_for(part)
-        for number, module in inner_imports(path):
+        allowed = get_allowed(part)
+        for number, module in find_inner_imports(path):
             if not is_allowed(module, part, allowed):
                 found.append(
                     f"{checkout.name(path)}:{number}: {part} must not import "
@@ -74,13 +74,13 @@ def test_a_folder_is_entered_through_its_door() -> None:
         f"{checkout.name(path)}:{number}: import from "
         f"keras_port.{door} and not from keras_port.{module}"
         for path in checkout.sources("keras_port")
-        for number, module in inner_imports(path)
-        if (door := door_past(path, module)) is not None
+        for number, module in find_inner_imports(path)
+        if (door := find_skipped_door(path, module)) is not None
     ]
     assert not found, "\n".join(found)
 
 
-def test_arrows_hold_no_cycle() -> None:
+def test_arrows_have_no_cycle() -> None:
     graph = {
         part: {target.split(".")[0] for target in targets}
         for part, targets in ARROWS.items()
@@ -96,7 +96,7 @@ def test_flags_are_defined_only_in_scripts() -> None:
         if path.is_relative_to(checkout.ROOT / "keras_port"):
             lines += [
                 number
-                for number, module in checkout.imported(tree)
+                for number, module in checkout.find_imports(tree)
                 if f"{module}.".startswith("absl.flags.")
             ]
         found += [f"{checkout.name(path)}:{number}" for number in lines]
@@ -107,33 +107,33 @@ def test_the_package_prints_nothing() -> None:
     found = [
         f"{checkout.name(path)}:{number}"
         for path in checkout.sources("keras_port")
-        # A command, which answers on the standard output.
+        # A command, which prints its results.
         if path.name != "__main__.py"
         for number, _ in calls(checkout.parse(path), "print")
     ]
     assert not found, f"print in the package; use absl.logging: {found}"
 
 
-def part_of(path: Path) -> str:
-    """Returns the folder or the top module of keras_port that a file is of."""
+def get_part(path: Path) -> str:
+    """Returns the folder or top-level module of keras_port that has a file."""
     first = path.relative_to(checkout.ROOT / "keras_port").parts[0]
     return first.removesuffix(".py")
 
 
-def allowed_for(part: str) -> set[str]:
-    """Returns what a part may import; a private top module may nothing."""
+def get_allowed(part: str) -> set[str]:
+    """Returns what a part may import; a private top module, nothing."""
     if part.startswith("_"):
         return set()
     assert part in ARROWS, (
         f"keras_port/{part} is not in ARROWS of this test; "
-        "say there what it may import"
+        "add what it may import"
     )
     return ARROWS[part]
 
 
-def inner_imports(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the line and the name below keras_port of its own imports."""
-    for number, module in checkout.imported(checkout.parse(path)):
+def find_inner_imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the line and the name of every import from keras_port."""
+    for number, module in checkout.find_imports(checkout.parse(path)):
         if module == "keras_port":
             yield number, "*"
         elif module.startswith("keras_port."):
@@ -141,30 +141,30 @@ def inner_imports(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def is_allowed(module: str, part: str, allowed: set[str]) -> bool:
-    """Says whether a part may import a module, private top modules included."""
+    """Returns whether a part may import a module, or the module is private."""
     if module.startswith("_") or f"{module}.".startswith(f"{part}."):
         return True
     return any(f"{module}.".startswith(f"{target}.") for target in allowed)
 
 
-def door_past(path: Path, module: str) -> str | None:
-    """Returns the folder whose `__init__` an import passes by, if any."""
+def find_skipped_door(path: Path, module: str) -> str | None:
+    """Returns the folder whose `__init__` an import skips, or `None`."""
     folder = checkout.ROOT / "keras_port"
     parts = module.split(".")
     for count, part in enumerate(parts, 1):
         folder /= part
         if not folder.is_dir() or path.is_relative_to(folder):
             continue
-        # The outermost folder that the importing file is not in.
+        # The outermost folder that does not contain the importing file.
         door = ".".join(parts[:count])
-        through = {"*", *exported(folder)}
+        through = {"*", *find_exports(folder)}
         inner = parts[count:]
         return door if inner and not {*inner[:1]} & through else None
     return None
 
 
-def exported(folder: Path) -> set[str]:
-    """Returns what the `__init__` of a folder imports."""
+def find_exports(folder: Path) -> set[str]:
+    """Returns the names that the `__init__` of a folder imports."""
     return {
         alias.name
         for node in checkout.parse(folder / "__init__.py").body
@@ -174,7 +174,7 @@ def exported(folder: Path) -> set[str]:
 
 
 def calls(tree: ast.Module, pattern: str) -> Iterator[tuple[int, str]]:
-    """Yields the line and the last name of each call that matches."""
+    """Yields the line and the last name of every call that matches."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             function = node.func

@@ -1,4 +1,4 @@
-"""What is written in two places says the same in both."""
+"""Facts that are written in two places agree."""
 
 import ast
 import configparser
@@ -38,14 +38,18 @@ def test_the_workflow_tests_every_python_of_the_classifiers() -> None:
 
 def test_the_lower_bounds_are_those_of_the_requirements() -> None:
     found = re.findall(
-        r"^([\w-]+)==([\d.]+)$",
+        r"^([\w-]+)==([\d.]+)(; .+)?$",
         (GITHUB / "lower-bounds.txt").read_text(),
         re.M,
     )
     wanted = [
-        tuple(line.split(">=")) for line in lines("options", "install_requires")
+        re.fullmatch(r"([\w-]+)>=([\d.]+)(; .+)?", line)
+        for line in lines("options", "install_requires")
     ]
-    assert [(name, short(version)) for name, version in found] == wanted
+    assert [
+        (name, shorten(version), marker) for name, version, marker in found
+    ] == [match.groups("") for match in wanted if match]
+    assert None not in wanted
 
 
 def test_the_package_describes_every_folder() -> None:
@@ -53,6 +57,6 @@ def test_the_package_describes_every_folder() -> None:
     assert sorted(described) == sorted(keras_port.__all__)
 
 
-def short(version: str) -> str:
-    """Returns 3.12.0 as setup.cfg writes it, 3.12."""
+def shorten(version: str) -> str:
+    """Returns a version as setup.cfg writes it: 3.12.0 as 3.12."""
     return version.removesuffix(".0")

@@ -1,4 +1,4 @@
-"""Each public name is documented, exported in one way, and in the docs."""
+"""Every public name is documented, exported and mentioned in the docs."""
 
 import ast
 import dataclasses
@@ -37,12 +37,12 @@ def test_a_public_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize("name", CODE_NAMES)
 def test_a_docstring_names_every_argument(name: str) -> None:
     value = NAMES[name]
-    arguments = arguments_of(value)
+    arguments = find_arguments(value)
     if not arguments:
         return
     headings = ["Args"]
     if dataclasses.is_dataclass(value) or hasattr(value, "_fields"):
-        # A record is read more often than it is made.
+        # Users read a record more often than they create one.
         headings.append("Attributes")
     documented = {
         entry
@@ -57,7 +57,7 @@ def test_a_docstring_names_every_argument(name: str) -> None:
 
 @pytest.mark.parametrize("name", CODE_NAMES)
 def test_a_docstring_has_an_example(name: str) -> None:
-    # Prompts, since test_docstrings.py runs what follows them.
+    # With prompts, because test_docstrings.py runs what follows them.
     example = section(inspect.getdoc(NAMES[name]) or "", "Examples?")
     assert ">>> " in example, (
         f"the docstring of {name} has no `Example:` section with `>>>`"
@@ -79,7 +79,7 @@ def test_public_methods_are_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", INIT_FILES, ids=checkout.name)
-def test_a_folder_re_exports_and_says_nothing_else(path: Path) -> None:
+def test_a_folder_only_re_exports(path: Path) -> None:
     tree = checkout.parse(path)
     assert ast.get_docstring(tree), f"{checkout.name(path)} has no docstring"
     *imports, last = tree.body[1:]
@@ -123,7 +123,7 @@ def test_the_package_lists_its_folders() -> None:
         for part in public
         if not hasattr(importlib.import_module(f"keras_port.{part}"), "__all__")
     ]
-    assert not bare, f"these say no public names in `__all__`: {bare}"
+    assert not bare, f"these have no `__all__`: {bare}"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,8 +137,8 @@ def test_a_public_name_is_in_the_docs(name: str) -> None:
     )
 
 
-def arguments_of(value: Any) -> list[str]:
-    """Returns the arguments that no other docstring tells of."""
+def find_arguments(value: Any) -> list[str]:
+    """Returns the arguments that no other docstring documents."""
     function = value
     if inspect.isclass(value):
         maker = (
@@ -148,7 +148,7 @@ def arguments_of(value: Any) -> list[str]:
         inherited = owner is not value and owner in NAMES.values()
         if inherited or not owner.__module__.startswith("keras_port"):
             return []
-        # Not signature(value): Keras' own __new__ hides the arguments.
+        # Not `signature(value)`: Keras' `__new__` hides the arguments.
         function = vars(owner)[maker]
     parameters = list(inspect.signature(function).parameters.values())
     if inspect.isclass(value):

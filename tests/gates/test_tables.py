@@ -40,7 +40,8 @@ def test_the_table_of_flags_is_that_of_the_script(page: str) -> None:
         re.M,
     )
     assert dict(rows) == {
-        name: described(default) for name, default in flags_in(shown).items()
+        name: format_default(default)
+        for name, default in read_flags(shown).items()
     }
 
 
@@ -57,8 +58,8 @@ def test_every_reliance_has_a_row_and_every_row_its_test() -> None:
     assert named == defined
 
 
-def flags_in(shown: str) -> dict[str, str]:
-    """Returns the default of every flag that `--help` shows, "" for none."""
+def read_flags(shown: str) -> dict[str, str]:
+    """Returns the default of every flag that `--help` shows, or ""."""
     flags = {}
     for entry in re.split(r"^  --(?:\[no\])?(?=\w+:)", shown, flags=re.M)[1:]:
         default = re.search(r"^ +\(default: '(.*)'\)$", entry, re.M)
@@ -66,8 +67,8 @@ def flags_in(shown: str) -> dict[str, str]:
     return flags
 
 
-def described(default: str) -> str:
-    """Returns a default as the tables write it: 20,000 or `runs/cnn`."""
+def format_default(default: str) -> str:
+    """Returns a default as the tables show it: 20,000 or `runs/cnn`."""
     if default.isdecimal():
         return f"{int(default):,}"
     return f"`{default}`" if default else "none"

@@ -1,4 +1,4 @@
-"""The built wheel holds what a user needs, and works far from the checkout."""
+"""The wheel has what a user needs and works outside the checkout."""
 
 import os
 from pathlib import Path
@@ -41,9 +41,9 @@ assert int(model.optimizer.iterations) == 2
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a wheel built from a copy of the files that git would keep."""
+    """Returns a wheel that is built from a copy of the files in git."""
     copy = tmp_path_factory.mktemp("copy")
-    for name in kept_files():
+    for name in list_files():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(checkout.ROOT / name, copy / name)
     out = tmp_path_factory.mktemp("wheel")
@@ -54,13 +54,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def target(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Returns a folder outside the checkout that the wheel is installed to."""
+    """Returns a folder outside the checkout with the installed wheel."""
     folder = tmp_path_factory.mktemp("target")
     pip("install", "--target", str(folder), str(wheel))
     return folder
 
 
-def test_the_wheel_holds_data_types_and_licence(wheel: Path) -> None:
+def test_the_wheel_has_data_types_and_license(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     info = f"keras_port-{keras_port.__version__}.dist-info"
     data = "keras_port/datasets/mnist_data"
@@ -71,7 +71,7 @@ def test_the_wheel_holds_data_types_and_licence(wheel: Path) -> None:
     assert not wanted - names
 
 
-def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_has_every_module_and_nothing_else(wheel: Path) -> None:
     names = {
         name
         for name in zipfile.ZipFile(wheel).namelist()
@@ -90,8 +90,8 @@ def test_the_wheel_trains_elsewhere(target: Path, tmp_path: Path) -> None:
     run_elsewhere(LOAD_MNIST + TRAIN, target, tmp_path)
 
 
-def kept_files() -> list[str]:
-    """Returns the files of the checkout that git tracks or would track."""
+def list_files() -> list[str]:
+    """Returns the files of the checkout that git does not ignore."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
         cwd=checkout.ROOT,
@@ -99,12 +99,12 @@ def kept_files() -> list[str]:
         text=True,
         check=True,
     ).stdout.split("\0")
-    # A file that is deleted but not yet committed is listed, too.
+    # git also lists a file that is deleted but not committed.
     return [name for name in listed if (checkout.ROOT / name).is_file()]
 
 
 def pip(command: str, *arguments: str) -> None:
-    """Runs pip without dependencies, which are installed already."""
+    """Runs pip without dependencies, because they are installed."""
     done = subprocess.run(
         [sys.executable, "-m", "pip", command, "--no-deps", *arguments],
         capture_output=True,
@@ -115,7 +115,7 @@ def pip(command: str, *arguments: str) -> None:
 
 
 def run_elsewhere(program: str, target: Path, folder: Path) -> None:
-    """Runs a program in another folder, with the installed wheel alone."""
+    """Runs a program in another folder with only the installed wheel."""
     done = subprocess.run(
         [sys.executable, "-P", "-c", program.format(target=str(target))],
         cwd=folder,

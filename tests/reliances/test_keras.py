@@ -235,10 +235,13 @@ def test_a_call_set_on_a_layer_replaces_the_one_of_its_class() -> None:
 
 
 def test_safe_mode_shows_in_whether_a_lambda_is_loaded() -> None:
-    config = keras.layers.Lambda(lambda x: x).get_config()
+    saved = keras.saving.serialize_keras_object(
+        keras.layers.Lambda(lambda x: x)
+    )
+    load = keras.saving.deserialize_keras_object
     with pytest.raises(ValueError, match="safe_mode"):
-        keras.layers.Lambda.from_config(config)
-    loaded = keras.layers.Lambda.from_config(config, safe_mode=False)
+        load(saved)
+    loaded = load(saved, safe_mode=False)
     assert float(loaded(tf.constant(2.0))) == 2.0
 
 
@@ -280,3 +283,89 @@ def test_a_functional_model_may_be_of_a_class_made_by_type() -> None:
     model = made(inputs, keras.layers.Dense(3)(inputs))
     assert isinstance(model, Mine)
     assert model(small_arrays(2)[0]).shape == (2, 3)
+
+
+def compiled_model(**kwargs: Any) -> keras.Model:
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(3, "softmax")(inputs))
+    model.compile("sgd", "sparse_categorical_crossentropy", **kwargs)
+    return model
+
+
+def test_fit_calls_the_train_function_that_a_callback_sets() -> None:
+    calls = []
+
+    class Replace(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            own = self.model.train_function
+
+            def function(iterator: Any) -> Any:
+                calls.append(1)
+                return own(iterator)
+
+            self.model.train_function = function
+
+    model = compiled_model()
+    x, y = np.ones((8, 4)), np.zeros(8)
+    model.fit(x, y, batch_size=4, verbose=0, callbacks=[Replace()])
+    assert len(calls) == 2
+
+
+def test_logs_with_more_names_reach_every_callback() -> None:
+    seen: list[Any] = []
+
+    class Add(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            own = self.model.train_function
+            self.model.train_function = lambda iterator: {
+                **own(iterator),
+                "more": 2.0,
+            }
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            seen.append(logs["more"])
+
+    history = compiled_model().fit(
+        np.ones((8, 4)), np.zeros(8), verbose=0, callbacks=[Add()]
+    )
+    assert seen == [2.0]
+    assert history.history["more"] == [2.0]
+    assert "loss" in history.history
+
+
+def test_the_metrics_of_compile_are_chosen_anew() -> None:
+    model = compiled_model(metrics=["accuracy"])
+    (unbuilt,) = [m for m in model.metrics if not getattr(m, "built", True)]
+    model.evaluate(np.ones((8, 4)), np.zeros(8), verbose=0)
+    assert unbuilt.built
+    (first,) = unbuilt.metrics
+    assert isinstance(first, keras.metrics.SparseCategoricalAccuracy)
+    unbuilt.built = False
+    unbuilt.update_state(np.eye(3)[[0, 1]], np.eye(3)[[0, 1]])
+    (second,) = unbuilt.metrics
+    assert isinstance(second, keras.metrics.CategoricalAccuracy)
+
+
+def test_the_mask_is_on_the_outputs() -> None:
+    outputs = keras.layers.Embedding(4, 3, mask_zero=True)(np.array([[0, 1]]))
+    assert outputs._keras_mask.numpy().tolist() == [[False, True]]
+
+
+def test_stock_callbacks_count_in_attributes() -> None:
+    stopping = keras.callbacks.EarlyStopping("loss", patience=9, min_delta=9)
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", patience=9, min_delta=9)
+    compiled_model().fit(
+        np.ones((8, 4)),
+        np.zeros(8),
+        epochs=3,
+        verbose=0,
+        callbacks=[stopping, plateau],
+    )
+    assert (stopping.wait, stopping.stopped_epoch) == (2, 0)
+    assert (plateau.wait, plateau.cooldown_counter) == (2, 0)
+    assert stopping.best_epoch == 0
+    assert stopping.best == plateau.best
+    assert stopping.best_weights is None
+    checkpoint = keras.callbacks.ModelCheckpoint("a.keras", monitor="loss")
+    assert checkpoint.epochs_since_last_save == 0
+    assert hasattr(checkpoint, "best")

@@ -251,9 +251,13 @@ def is_safe_mode_on() -> bool:
     Keras has no public name for it. So this function tries to load a layer of
     Keras that holds code, a lambda that does nothing.
     """
-    config = keras.layers.Lambda(lambda x: x).get_config()
+    layer = keras.layers.Lambda(lambda x: x)
     try:
-        keras.layers.Lambda.from_config(config)
+        # Not `Lambda.from_config`, which most versions of Keras before 3.15
+        # take for safe where no mode is set.
+        keras.saving.deserialize_keras_object(
+            keras.saving.serialize_keras_object(layer)
+        )
     except ValueError:
         return True
     return False

@@ -40,12 +40,15 @@ def compute_batch_gradients(
         outputs = model(batch.x, training=True)
         # Before the optimizer scales the loss, which takes a variable of it.
         build_optimizer(model)
-        loss = compute_loss(model, batch, outputs, training=True)
-        loss, objective = weight_losses(model, batch, outputs, loss, shard)
-        scaled_loss = model.optimizer.scale_loss(objective)
+        # These scopes are those of the course's slides.
+        with tf.name_scope("cross_entropy"):
+            loss = compute_loss(model, batch, outputs, training=True)
+            loss, objective = weight_losses(model, batch, outputs, loss, shard)
+            scaled_loss = model.optimizer.scale_loss(objective)
     variables = model.trainable_variables
-    gradients = tape.gradient(scaled_loss, variables)
-    gradients = unscale(model.optimizer, gradients, loss.dtype)
+    with tf.name_scope("gradients"):
+        gradients = tape.gradient(scaled_loss, variables)
+        gradients = unscale(model.optimizer, gradients, loss.dtype)
     return GradientResult(
         loss=loss,
         outputs=outputs,

@@ -6,6 +6,7 @@ from pathlib import Path
 import shutil
 import subprocess
 import sys
+import time
 from typing import Any
 from unittest import mock
 import weakref
@@ -56,6 +57,14 @@ def broken() -> None:
     raise RuntimeError("broken callback")
 
 
+def wait_for(path: Path) -> None:
+    """Waits until a thread of the training has written a file."""
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} never came"
+        time.sleep(0.01)
+
+
 def plain_curves(folder: Path) -> dict[tuple[str, str], dict[int, float]]:
     """Returns all curves but those of the speed."""
     return {
@@ -82,6 +91,7 @@ def test_after_a_kill_and_a_resume_the_curves_are_those_of_one_run(
         # What is on the disk at step 7 is what a kill leaves: a snapshot of
         # step 4, and curves up to some later step.
         board.get_state()
+        wait_for(tmp_path / "state" / "state-00000004.npz")
         shutil.copytree(tmp_path / "logs", tmp_path / "killed")
         shutil.copytree(tmp_path / "state", tmp_path / "killed_state")
 

@@ -18,8 +18,8 @@ from keras_port.models import build_perceptron
 from keras_port.optimizers import Adam
 from keras_port.tf1 import load_checkpoint
 from keras_port.tf1 import save_checkpoint
-from tests.course import course_graphs
-from tests.course.course_graphs import CourseGraph
+from tests import course_graphs
+from tests.course_graphs import CourseGraph
 
 v1 = tf.compat.v1
 BEFORE = 10

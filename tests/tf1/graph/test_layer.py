@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_port.tf1 import GraphLayer
 from keras_port.tf1 import Phase
-from tests.course.course_graphs import assert_agree
+from tests.course_graphs import assert_agree
 from tests.tf1.graph import programs
 from tests.tf1.graph.programs import Mode
 from tests.tf1.graph.programs import default_graph

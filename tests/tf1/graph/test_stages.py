@@ -20,7 +20,7 @@ def imports(path: Path) -> set[str]:
     prefix = "keras_port.tf1.graph."
     return {
         module.removeprefix(prefix).split(".")[0]
-        for _, module in checkout.imported(checkout.parse(path))
+        for _, module in checkout.find_imports(checkout.parse(path))
         if module.startswith(prefix)
     }
 

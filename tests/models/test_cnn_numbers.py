@@ -12,9 +12,9 @@ from keras_port.losses import CourseCrossEntropy
 from keras_port.models import ImageModel
 from keras_port.models import build_cnn
 from keras_port.optimizers import Adam
-from tests.course import course_graphs
-from tests.course.course_graphs import CourseGraph
-from tests.course.course_graphs import assert_agree
+from tests import course_graphs
+from tests.course_graphs import CourseGraph
+from tests.course_graphs import assert_agree
 
 # Probabilities are at most 1 and logits about 10, which float32 rounds to 5e-7.
 # On the same batch the two programs round alike. On other batches the sums of

@@ -12,9 +12,9 @@ from keras_port import datasets
 from keras_port.losses import CourseCrossEntropy
 from keras_port.models import ImageModel
 from keras_port.models import build_perceptron
-from tests.course import course_graphs
-from tests.course.course_graphs import CourseGraph
-from tests.course.course_graphs import assert_agree
+from tests import course_graphs
+from tests.course_graphs import CourseGraph
+from tests.course_graphs import assert_agree
 
 # Losses are about 0.2 and float32 has 24 bits, so one rounding is 1e-8. The
 # course's logarithm of a softmax and our fused cross entropy round apart in
