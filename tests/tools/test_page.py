@@ -15,8 +15,6 @@ import pytest
 from tests.gates import checkout
 from tests.gates import markdown
 
-pytestmark = pytest.mark.tools
-
 PAGE = checkout.ROOT / "docs" / "other_tools.md"
 
 
@@ -69,7 +67,7 @@ def imported_packages(blocks: list[markdown.Block]) -> set[str]:
     return {
         name.partition(".")[0]
         for block in blocks
-        for _, name in checkout.imported(ast.parse(block.code))
+        for _, name in checkout.find_imports(ast.parse(block.code))
     }
 
 
