@@ -30,6 +30,7 @@ from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import read_snapshot
 from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import write_snapshot
+from keras_port.training import TrainingIsOverError
 from keras_port.training import get_workers
 from keras_port.training import is_chief
 from keras_port.training import list_callbacks
@@ -355,8 +356,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         """Restores the snapshot, after `on_train_begin` of every callback."""
         if self._to_restore is not None:
-            self._restore(self._to_restore, epoch)
-            self._to_restore = None
+            snapshot, self._to_restore = self._to_restore, None
+            self._restore(snapshot, epoch)
         else:
             self._progress.start_epoch(epoch)
         self._every.restart(get_step(self.model))
@@ -544,22 +545,28 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if not self._is_over:
             logging.info("Resumed from step %d.", snapshot["step"])
             return
-        # Keras asks the metrics for their values, also after no step.
-        for source in get_channel(self.model).sources:
-            source.build_metrics()
-        unbuilt = any(not getattr(m, "built", True) for m in self.model.metrics)
-        if unbuilt and not hasattr(self.model, "step_log"):
-            raise ValueError(
-                f"The training in {self.directory} is finished, at step "
-                f"{snapshot['step']}, and its weights are restored. To train "
-                "further, ask `fit` for more steps or epochs."
-            )
+        if not self._is_prepared:
+            self._build_metrics(snapshot["step"])
         logging.info(
             "The training in %s is finished, at step %d. To train further, "
             "ask `fit` for more steps or epochs.",
             self.directory,
             snapshot["step"],
         )
+        if self._is_prepared:
+            raise TrainingIsOverError
+
+    def _build_metrics(self, step: int) -> None:
+        """Creates the metrics of a stock model, where no step will do it."""
+        # Keras asks them for their values, also after no step.
+        for source in get_channel(self.model).sources:
+            source.build_metrics()
+        if any(not getattr(m, "built", True) for m in self.model.metrics):
+            raise ValueError(
+                f"The training in {self.directory} is finished, at step "
+                f"{step}, and its weights are restored. To train further, ask "
+                "`fit` for more steps or epochs."
+            )
 
     def _get_participants(self) -> dict[str, Any]:
         """Returns the callbacks with a state, by what tells them apart."""
