@@ -13,7 +13,7 @@ from tests.gates import markdown
 
 PAGES = checkout.pages()
 # `python` is executed, `python tf1` shows the TensorFlow 1 way and is compiled,
-# `python upstream` is executed by tests/reliances/test_upstream.py.
+# `python upstream` is executed by tests/upstream/test_reports.py.
 INFO_STRINGS = {
     "python",
     "python tf1",
