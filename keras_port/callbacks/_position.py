@@ -181,7 +181,9 @@ def count_batches(arguments: dict[str, Any]) -> int | None:
         count = int(x.cardinality())
         return count if count > 0 else None
     batch_size = find_batch_size(arguments)
-    return None if batch_size is None else -(-len(x) // batch_size)
+    if x is None or batch_size is None:
+        return None
+    return -(-len(x) // batch_size)
 
 
 def get_static_batch_size(spec: Any) -> int | None:

@@ -527,8 +527,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 skipped = position.count_batches_to_skip(epoch, steps, epochs)
         except ValueError as error:
             raise ValueError(
-                f"The snapshots in {self.directory} do not fit this `fit`: "
-                f"{error}, or choose another directory."
+                f"The snapshot of step {snapshot['step']} in {self.directory} "
+                f"does not fit this `fit`: {error}, or choose another "
+                "directory."
             ) from error
         done = position.batch if epoch == position.epoch else skipped or 0
         self._start_fit(Progress(snapshot["batches"], epoch, done, skipped))
