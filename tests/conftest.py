@@ -20,6 +20,8 @@ SEED = 20_260_101
 # The CPU acts as this many devices in the tests of `distribution`. It must be
 # split before TensorFlow uses it; other tests use only the first device.
 DEVICES = 4
+# What setup.cfg leaves out.
+DEFAULT_MARKS = "not slow and not tools"
 # The letter says which list of reports the fault is from.
 FAULT_ID = re.compile(r"[A-Z]\d+")
 
@@ -42,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Includes the slow tests if `--fault` selects a row."""
-    if config.getoption("fault") and config.option.markexpr == "not slow":
+    if config.getoption("fault") and config.option.markexpr == DEFAULT_MARKS:
         config.option.markexpr = ""
 
 

@@ -3,6 +3,9 @@
 import dataclasses
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 
 @dataclasses.dataclass(frozen=True)
 class Position:
@@ -91,3 +94,99 @@ class Position:
         if steps is not None and batch >= steps and epoch + 1 >= epochs:
             return None
         return batch
+
+
+class Progress:
+    """Counts the batches of one `fit`.
+
+    Args:
+        batches: Batches that were read before, by earlier starts, too.
+        epoch: The epoch in which `fit` starts.
+        done: Batches of that epoch that were read before.
+        skipped: Of these, how many Keras counts once more.
+    """
+
+    def __init__(
+        self,
+        batches: int = 0,
+        epoch: int = 0,
+        done: int = 0,
+        skipped: int | None = 0,
+    ) -> None:
+        self.batches = batches
+        self._epoch = epoch
+        self._in_epoch = done
+        self._left_out = done - (skipped or 0)
+        self._batch_size: int | None = None
+
+    def start_epoch(self, epoch: int) -> None:
+        """Counts the batches of the next epoch from 0."""
+        self._epoch, self._in_epoch, self._left_out = epoch, 0, 0
+
+    def end_epoch(self) -> None:
+        """Counts the epoch."""
+        self._epoch, self._in_epoch = self._epoch + 1, 0
+
+    def count_call(self, steps: int, limit: int | None) -> None:
+        """Counts the batches of a call of `train_function`.
+
+        Args:
+            steps: Batches in one call.
+            limit: Batches in an epoch, if it is known: the last call of an
+                epoch may have fewer.
+        """
+        if limit is not None:
+            steps = min(steps, limit + self._left_out - self._in_epoch)
+        self.batches += steps
+        self._in_epoch += steps
+
+    def note_batch_size(self, iterator: Any) -> None:
+        """Looks at the batches that `fit` reads."""
+        spec = getattr(iterator, "element_spec", None)
+        if self._batch_size is None and spec is not None:
+            self._batch_size = get_static_batch_size(spec)
+
+    def get_position(
+        self, batch_size: int | None, steps: int | None
+    ) -> Position:
+        """Returns where this `fit` is now.
+
+        Args:
+            batch_size: Examples in a batch, if `fit` was told.
+            steps: Batches in an epoch of this `fit`, if it is known.
+        """
+        planned = None if steps is None else steps + self._left_out
+        return Position(
+            epoch=self._epoch,
+            batch=self._in_epoch,
+            steps_per_epoch=planned,
+            batch_size=batch_size or self._batch_size,
+        )
+
+
+def find_batch_size(arguments: dict[str, Any]) -> int | None:
+    """Returns the examples in a batch, as far as `fit` is told."""
+    x = arguments.get("x")
+    if isinstance(x, tf.data.Dataset):
+        return get_static_batch_size(x.element_spec)
+    if isinstance(x, keras.utils.PyDataset) or not hasattr(x, "shape"):
+        return None
+    return arguments.get("batch_size") or 32
+
+
+def count_batches(arguments: dict[str, Any]) -> int | None:
+    """Returns the batches after which the data of `fit` starts again."""
+    x = arguments.get("x")
+    if isinstance(x, tf.data.Dataset):
+        count = int(x.cardinality())
+        return count if count > 0 else None
+    batch_size = find_batch_size(arguments)
+    if x is None or batch_size is None:
+        return None
+    return -(-len(x) // batch_size)
+
+
+def get_static_batch_size(spec: Any) -> int | None:
+    """Returns the first dimension of a batch, `None` if it may vary."""
+    shape = getattr(tf.nest.flatten(spec)[0], "shape", None)
+    return shape[0] if shape is not None and shape.rank else None

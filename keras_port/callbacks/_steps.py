@@ -17,10 +17,11 @@ def get_step(model: keras.Model) -> int:
     # batches whose gradients are only accumulated, and starts again at 0 in
     # every epoch and every `fit`.
     optimizer = getattr(model, "optimizer", None)
-    step = 0 if optimizer is None else int(optimizer.iterations)
+    # `numpy`, because a variable with a copy per device is no number.
+    step = 0 if optimizer is None else int(optimizer.iterations.numpy())
     if step:
         return step
-    updates = [int(one.iterations) for one in list_optimizers(model)]
+    updates = [int(one.iterations.numpy()) for one in list_optimizers(model)]
     return max(updates, default=0)
 
 

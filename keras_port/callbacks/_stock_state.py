@@ -14,7 +14,7 @@ ATTRIBUTES = {
         "stopped_epoch",
         "wait",
     ),
-    keras.callbacks.ModelCheckpoint: ("best", "epochs_since_last_save"),
+    keras.callbacks.ModelCheckpoint: ("best",),
     keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
 }
 STOCK_CALLBACKS = tuple(ATTRIBUTES)

@@ -1,25 +1,37 @@
 """A line that shows the progress of a training."""
 
 from collections.abc import Callable
+import logging as python_logging
+import math
+import numbers
 import sys
 import time
 from typing import Any
 from typing import TextIO
+import weakref
+
+from absl import logging
 
 from keras_port._support import check_integer
 from keras_port.callbacks._monitor import Mode
 from keras_port.callbacks._monitor import Monitor
 from keras_port.callbacks._steps import get_step
 from keras_port.callbacks.evaluation_listener import EvaluationListener
+from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.training import is_chief
 
 
 class StepProgress(EvaluationListener):
     """Shows the step, the loss, the speed, the time left, and evaluations.
 
-    On a terminal it updates one line in place. Every evaluation gets a line
-    that stays and says whether the result was better. If the output is a file,
-    these are the only lines. Use it with `fit(..., verbose=0)`.
+    On a terminal it updates one line in place, and ends this line before a
+    warning is printed. Every evaluation gets a line that stays and says whether
+    the result was better. If the output is a file, these are the only lines.
+    Use it with `fit(..., verbose=0)`.
+
+    The loss is that of the newest batch if the model is a `GradientModel`, and
+    otherwise the mean since the epoch began. The time left is that of all
+    steps; if a callback may stop the training earlier, it says "at most".
 
     Args:
         batch_size: Examples per step, to show examples per second. Defaults to
@@ -31,7 +43,8 @@ class StepProgress(EvaluationListener):
         patience: Number of evaluations without improvement after which
             training stops, to show how many of them have passed. Defaults to
             `None`.
-        stream: Where to write. Defaults to `sys.stdout`.
+        stream: Where to write; it needs a method `write`. Defaults to
+            `sys.stdout`, and to nothing in a process that has none.
         interval: Seconds between two updates of the line. Defaults to 0.5.
         clock: Function that returns seconds. Defaults to `time.monotonic`.
 
@@ -45,10 +58,13 @@ class StepProgress(EvaluationListener):
     >>> history = model.fit(
     ...     batches,
     ...     steps_per_epoch=2,
-    ...     callbacks=[StepEvaluation(splits.validation), progress],
+    ...     callbacks=[
+    ...         StepEvaluation(splits.validation, eval_freq=2),
+    ...         progress,
+    ...     ],
     ...     verbose=0,
     ... )
-    step 2/2  loss ... examples/s
+    step 2/2  loss ... examples/s  val_loss ...  better
     """
 
     def __init__(
@@ -80,18 +96,23 @@ class StepProgress(EvaluationListener):
         # `min_delta` and `baseline` count differently.
         self._best: float | None = None
         self._misses = 0
+        self._forget_watch: Callable[[], Any] | None = None
+        self._origin: int | None = None
+        self._measured_from: tuple[int, float] | None = None
+        self._shown = 0.0
+        self._line_length = 0
+        self._written_step: int | None = None
+        self._logs: dict[str, float] = {}
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the clock."""
         # Without `super()`, which would require a `StepEvaluation`: the
         # progress can be shown without one.
         self._best, self._misses = None, 0
-        self._origin: int | None = None
-        self._measured_from: tuple[int, float] | None = None
-        self._shown = self.clock()
-        self._line_length = 0
-        self._written_step: int | None = None
-        self._logs: dict[str, float] = {}
+        self._origin = self._measured_from = self._written_step = None
+        self._shown, self._line_length, self._logs = self.clock(), 0, {}
+        if self._forget_watch is None and self._is_terminal():
+            self._forget_watch = watch_warnings(self._end_line)
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
@@ -111,7 +132,7 @@ class StepProgress(EvaluationListener):
             self._measured_from = (get_step(self.model), now)
         if not is_chief(self.model):
             return
-        if self._get_stream().isatty() and now - self._shown >= self.interval:
+        if self._is_terminal() and now - self._shown >= self.interval:
             self._shown = now
             self._write_over(self._format_status())
 
@@ -126,6 +147,12 @@ class StepProgress(EvaluationListener):
         """Writes the last status as a line that stays."""
         if get_step(self.model) != self._written_step:
             self._write_line(self._format_status())
+        self._stop_watching()
+
+    def on_train_interrupted(self) -> None:
+        """Ends the line, so that an error message has a line of its own."""
+        self._end_line()
+        self._stop_watching()
 
     def get_state(self) -> dict[str, Any]:
         """Returns the state that a resumed training needs."""
@@ -134,6 +161,10 @@ class StepProgress(EvaluationListener):
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""
         self._best, self._misses = state["best"], state["misses"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to one `fit` and cannot be copied."""
+        return {**super().__getstate__(), "_forget_watch": None}
 
     def _judge(self, value: float) -> str:
         """Counts a result, and returns whether it was better in words."""
@@ -148,16 +179,36 @@ class StepProgress(EvaluationListener):
         step, limit = get_step(self.model), self._get_last_step()
         rate = self._measure_rate()
         parts = [f"step {step:,}" + (f"/{limit:,}" if limit else "")]
-        loss = getattr(self.model, "batch_loss", self._logs.get("loss"))
-        if loss is not None and self._logs:
+        loss = self._get_loss()
+        if loss is not None:
             parts.append(f"loss {loss:.4g}")
         if self.batch_size is None:
             parts.append(f"{rate:,.1f} steps/s")
         else:
             parts.append(f"{rate * self.batch_size:,.0f} examples/s")
         if limit and rate > 0 and step < limit:
-            parts.append(f"{format_duration((limit - step) / rate)} left")
+            left = f"{format_duration((limit - step) / rate)} left"
+            parts.append(f"at most {left}" if self._may_stop() else left)
         return "  ".join(parts)
+
+    def _get_loss(self) -> float | None:
+        """Returns the newest loss, `None` before the first batch."""
+        if not self._logs:
+            return None
+        loss: Any = getattr(self.model, "batch_loss", math.nan)
+        if math.isnan(loss):
+            # A `train_step` of one's own may record no loss of its batch. If
+            # the loss itself is NaN, so is the one of the logs.
+            loss = self._logs.get("loss")
+        return float(loss) if isinstance(loss, numbers.Real) else None
+
+    def _may_stop(self) -> bool:
+        """Returns whether a callback may stop the training earlier."""
+        listeners = get_channel(self.model).listeners
+        return any(
+            getattr(listener, "patience", None) is not None
+            for listener in [self, *listeners]
+        )
 
     def _measure_rate(self) -> float:
         """Returns steps per second, including evaluations and saving."""
@@ -169,34 +220,83 @@ class StepProgress(EvaluationListener):
 
     def _get_last_step(self) -> int | None:
         """Returns the step at which `fit` ends, if it is known."""
-        steps, epochs = self.params.get("steps"), self.params.get("epochs")
+        # A loop of one's own may give no parameters.
+        params = self.params or {}
+        steps, epochs = params.get("steps"), params.get("epochs")
         if self._origin is None or not steps:
             return None  # No step has begun in this `fit`.
-        last_step: int = self._origin + steps * epochs
+        last_step: int = self._origin + steps * (epochs or 1)
         return last_step
 
-    def _get_stream(self) -> TextIO:
+    def _is_terminal(self) -> bool:
+        isatty = getattr(self._get_stream(), "isatty", None)
+        return isatty is not None and bool(isatty())
+
+    def _get_stream(self) -> TextIO | None:
         # Looked up every time, because tests and notebooks replace
-        # `sys.stdout`.
+        # `sys.stdout`. A process without a console has none.
         return self.stream or sys.stdout
+
+    def _write(self, text: str) -> None:
+        stream = self._get_stream()
+        if stream is None:
+            return
+        stream.write(text)
+        # What programs put in the place of `sys.stdout` may have no more
+        # methods than they need.
+        flush = getattr(stream, "flush", None)
+        if flush is not None:
+            flush()
 
     def _write_over(self, line: str) -> None:
         padding = " " * (self._line_length - len(line))
-        self._get_stream().write(f"\r{line}{padding}")
-        self._get_stream().flush()
+        self._write(f"\r{line}{padding}")
         self._line_length = len(line)
+
+    def _end_line(self) -> None:
+        """Lets the line stay, if there is one that is being updated."""
+        if self._line_length:
+            self._line_length = 0
+            self._write("\n")
+
+    def _stop_watching(self) -> None:
+        if self._forget_watch is not None:
+            self._forget_watch()
+        self._forget_watch = None
 
     def _write_line(self, line: str) -> None:
         self._written_step = get_step(self.model)
         if not is_chief(self.model):
             return
-        if self._get_stream().isatty():
+        if self._is_terminal():
             self._write_over(line)
-            self._get_stream().write("\n")
-            self._line_length = 0
+            self._end_line()
         else:
-            self._get_stream().write(f"{line}\n")
-        self._get_stream().flush()
+            self._write(f"{line}\n")
+
+
+def watch_warnings(before: Callable[[], None]) -> Callable[[], Any]:
+    """Calls a method before every message of absl, as long as its object lives.
+
+    Args:
+        before: The method.
+
+    Returns:
+        A function that ends this.
+    """
+    reference = weakref.WeakMethod(before)
+
+    def filter_record(record: python_logging.LogRecord) -> bool:
+        method = reference()
+        if method is not None:
+            method()
+        return True
+
+    logger = logging.get_absl_logger()
+    logger.addFilter(filter_record)
+    # Keras calls nothing when `fit` raises an exception.
+    owner = getattr(before, "__self__", None)
+    return weakref.finalize(owner, logger.removeFilter, filter_record)
 
 
 def format_duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """Ends a training in order on Ctrl-C."""
 
+import inspect
 import signal
 import threading
 import traceback
@@ -60,6 +61,13 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
                 "the main thread, and `fit` runs in another thread."
             )
             return
+        if not is_in_fit(self.model, inspect.currentframe()):
+            logging.warning(
+                "TerminateOnSignal has no effect outside of `fit`: it cannot "
+                "know whether a loop of your own is still running. Signals do "
+                "what they do without it."
+            )
+            return
         # After a `fit` that raised an exception they are still installed.
         self._restore_handlers()
         self._history = getattr(self.model, "history", None)
@@ -77,6 +85,20 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Restores the previous signal handlers."""
         self._restore_handlers()
+        self._history = None
+
+    def on_train_interrupted(self) -> None:
+        """Restores the previous signal handlers after an exception.
+
+        A `GradientModel` calls this; in other models, Keras calls nothing, and
+        the handler itself finds out that `fit` is over.
+        """
+        self._restore_handlers()
+        self._history = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out what belongs to one `fit` and cannot be copied."""
+        return {**super().__getstate__(), "_handlers": {}, "_history": None}
 
     def _ask_workers(self) -> None:
         """Records a signal that another machine has received."""

@@ -9,12 +9,14 @@ import weakref
 
 from absl import logging
 import keras
-import tensorflow as tf
 
 from keras_port._support import check_integer
 from keras_port._support import local_path
 from keras_port.callbacks import _model_state
 from keras_port.callbacks._position import Position
+from keras_port.callbacks._position import Progress
+from keras_port.callbacks._position import count_batches
+from keras_port.callbacks._position import find_batch_size
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
@@ -30,6 +32,7 @@ from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import read_snapshot
 from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import write_snapshot
+from keras_port.training import TrainingIsOverError
 from keras_port.training import get_workers
 from keras_port.training import is_chief
 from keras_port.training import list_callbacks
@@ -154,14 +157,17 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._stock_callbacks: tuple[keras.callbacks.Callback, ...] = ()
         # Of the data, as far as it is known before the first batch.
         self._batch_size: int | None = None
+        self._batches_in_data: int | None = None
         self._goes_on_over_epochs = False
         self._asked_for_nothing = False
         self._is_prepared = False
         self._newest = self._read_newest()
         self._to_restore: dict[str, Any] | None = None
+        self._restored_epochs: list[int] = []
+        self._counts_in_function = False
         self._start_fit(Progress())
 
-    def _start_fit(self, progress: "Progress") -> None:
+    def _start_fit(self, progress: Progress) -> None:
         self._progress = progress
         self._batches_to_drop = 0
         self._calls_to_skip = 0
@@ -214,6 +220,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             arguments["callbacks"] = [*others, self]
         self._is_prepared = True
         self._batch_size = find_batch_size(arguments)
+        self._batches_in_data = count_batches(arguments)
         steps = arguments.get("steps_per_epoch")
         self._goes_on_over_epochs = steps is not None
         self._asked_for_nothing = steps is not None and steps <= 0
@@ -229,12 +236,12 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self._lock_directory()
         self._check_workers()
         self._configuration = _model_state.get_configuration(self.model)
+        self._writer.wait()  # Of a `fit` that was interrupted.
         known = self._get_newest("step")
         self._newest = self._read_newest()
         newest = self._get_newest("step")
         here = get_step(self.model)
         was_interrupted = self.model in INTERRUPTED
-        INTERRUPTED.add(self.model)
         # A second `fit` of the same model goes on counting.
         same = here == newest and self._newest is not None
         self._start_fit(Progress(self._get_newest("batches") if same else 0))
@@ -255,7 +262,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self._check_position()
             self._to_restore = self._newest
         self._note_learning_rates()
+        self._newest = drop_values(self._newest)
         function = wrap_train_function(self.model)
+        self._counts_in_function = function is not None
         if function is not None:
             function.before.append(self._skip)
             function.after.append(self._count)
@@ -355,8 +364,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         """Restores the snapshot, after `on_train_begin` of every callback."""
         if self._to_restore is not None:
-            self._restore(self._to_restore, epoch)
-            self._to_restore = None
+            snapshot, self._to_restore = self._to_restore, None
+            self._restore(snapshot, epoch)
         else:
             self._progress.start_epoch(epoch)
         self._every.restart(get_step(self.model))
@@ -385,6 +394,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Takes a snapshot if a multiple of `save_freq` has been passed."""
+        INTERRUPTED.add(self.model)
         # Not at the end of the batch: then the callbacks that come later in
         # the list have not seen the step yet.
         if self._every.is_due(get_step(self.model)):
@@ -394,7 +404,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Counts the batch, in a loop of one's own."""
-        if wrap_train_function(self.model) is None:
+        if not self._counts_in_function:
             self._progress.count_call(1, None)
 
     def on_epoch_end(
@@ -417,9 +427,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         unwrap_train_function(self.model)
         self._names_read.clear()
         self._is_prepared = False
-        if self._is_over and self._newest is not None:
+        if self._is_over:
             # Keras has added an epoch, of no step.
-            self.model.history.epoch[:] = self._newest["model"]["epochs"]
+            self.model.history.epoch[:] = self._restored_epochs
         self._writer.wait()
         if self._lock is not None:
             self._lock.release()
@@ -452,7 +462,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 for name, callback in self._get_participants().items()
             },
         }
-        self._newest = content
+        self._newest = drop_values(content)
         if is_chief(self.model):
             self._writer.submit(lambda: self._write(content))
 
@@ -487,6 +497,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 "use the same callbacks."
             )
         self._continue_from(snapshot, epoch)
+        self._restored_epochs = list(snapshot["model"]["epochs"])
         try:
             _model_state.set_state(self.model, snapshot["model"])
         except ValueError as error:
@@ -516,8 +527,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 skipped = position.count_batches_to_skip(epoch, steps, epochs)
         except ValueError as error:
             raise ValueError(
-                f"The snapshots in {self.directory} do not fit this `fit`: "
-                f"{error}, or choose another directory."
+                f"The snapshot of step {snapshot['step']} in {self.directory} "
+                f"does not fit this `fit`: {error}, or choose another "
+                "directory."
             ) from error
         done = position.batch if epoch == position.epoch else skipped or 0
         self._start_fit(Progress(snapshot["batches"], epoch, done, skipped))
@@ -538,28 +550,36 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if not is_placed:
             goes_on = self._goes_on_over_epochs or epochs == 1
             self._batches_to_drop = snapshot["batches"] if goes_on else done
+            if self._batches_in_data:
+                self._batches_to_drop %= self._batches_in_data
 
     def _report(self, snapshot: dict[str, Any]) -> None:
         """Says where the training continues."""
         if not self._is_over:
             logging.info("Resumed from step %d.", snapshot["step"])
             return
-        # Keras asks the metrics for their values, also after no step.
-        for source in get_channel(self.model).sources:
-            source.build_metrics()
-        unbuilt = any(not getattr(m, "built", True) for m in self.model.metrics)
-        if unbuilt and not hasattr(self.model, "step_log"):
-            raise ValueError(
-                f"The training in {self.directory} is finished, at step "
-                f"{snapshot['step']}, and its weights are restored. To train "
-                "further, ask `fit` for more steps or epochs."
-            )
+        if not self._is_prepared:
+            self._build_metrics(snapshot["step"])
         logging.info(
             "The training in %s is finished, at step %d. To train further, "
             "ask `fit` for more steps or epochs.",
             self.directory,
             snapshot["step"],
         )
+        if self._is_prepared:
+            raise TrainingIsOverError
+
+    def _build_metrics(self, step: int) -> None:
+        """Creates the metrics of a stock model, where no step will do it."""
+        # Keras asks them for their values, also after no step.
+        for source in get_channel(self.model).sources:
+            source.build_metrics()
+        if any(not getattr(m, "built", True) for m in self.model.metrics):
+            raise ValueError(
+                f"The training in {self.directory} is finished, at step "
+                f"{step}, and its weights are restored. To train further, ask "
+                "`fit` for more steps or epochs."
+            )
 
     def _get_participants(self) -> dict[str, Any]:
         """Returns the callbacks with a state, by what tells them apart."""
@@ -618,6 +638,17 @@ def check_participant(callback: keras.callbacks.Callback) -> None:
             )
 
 
+def drop_values(snapshot: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Returns a snapshot without the states, which need memory."""
+    if snapshot is None:
+        return None
+    return {
+        name: value
+        for name, value in snapshot.items()
+        if name not in ("model", "callbacks")
+    }
+
+
 def compare_names(there: set[str], here: set[str]) -> list[str]:
     """Returns as text which callbacks were added or left out.
 
@@ -652,87 +683,3 @@ def get_callback_state(name: str, callback: Any) -> dict[str, Any]:
             f"arrays. Received: {found}"
         )
     return state
-
-
-def find_batch_size(arguments: dict[str, Any]) -> int | None:
-    """Returns the examples in a batch, as far as `fit` is told."""
-    x = arguments.get("x")
-    if isinstance(x, tf.data.Dataset):
-        return get_static_batch_size(x.element_spec)
-    if isinstance(x, keras.utils.PyDataset) or not hasattr(x, "shape"):
-        return None
-    return arguments.get("batch_size") or 32
-
-
-def get_static_batch_size(spec: Any) -> int | None:
-    """Returns the first dimension of a batch, `None` if it may vary."""
-    shape = getattr(tf.nest.flatten(spec)[0], "shape", None)
-    return shape[0] if shape is not None and shape.rank else None
-
-
-class Progress:
-    """Counts the batches of one `fit`.
-
-    Args:
-        batches: Batches that were read before, by earlier starts, too.
-        epoch: The epoch in which `fit` starts.
-        done: Batches of that epoch that were read before.
-        skipped: Of these, how many Keras counts once more.
-    """
-
-    def __init__(
-        self,
-        batches: int = 0,
-        epoch: int = 0,
-        done: int = 0,
-        skipped: int | None = 0,
-    ) -> None:
-        self.batches = batches
-        self._epoch = epoch
-        self._in_epoch = done
-        self._left_out = done - (skipped or 0)
-        self._batch_size: int | None = None
-
-    def start_epoch(self, epoch: int) -> None:
-        """Counts the batches of the next epoch from 0."""
-        self._epoch, self._in_epoch, self._left_out = epoch, 0, 0
-
-    def end_epoch(self) -> None:
-        """Counts the epoch."""
-        self._epoch, self._in_epoch = self._epoch + 1, 0
-
-    def count_call(self, steps: int, limit: int | None) -> None:
-        """Counts the batches of a call of `train_function`.
-
-        Args:
-            steps: Batches in one call.
-            limit: Batches in an epoch, if it is known: the last call of an
-                epoch may have fewer.
-        """
-        if limit is not None:
-            steps = min(steps, limit + self._left_out - self._in_epoch)
-        self.batches += steps
-        self._in_epoch += steps
-
-    def note_batch_size(self, iterator: Any) -> None:
-        """Looks at the batches that `fit` reads."""
-        spec = getattr(iterator, "element_spec", None)
-        if self._batch_size is None and spec is not None:
-            self._batch_size = get_static_batch_size(spec)
-
-    def get_position(
-        self, batch_size: int | None, steps: int | None
-    ) -> Position:
-        """Returns where this `fit` is now.
-
-        Args:
-            batch_size: Examples in a batch, if `fit` was told.
-            steps: Batches in an epoch of this `fit`, if it is known.
-        """
-        planned = None if steps is None else steps + self._left_out
-        return Position(
-            epoch=self._epoch,
-            batch=self._in_epoch,
-            steps_per_epoch=planned,
-            batch_size=batch_size or self._batch_size,
-        )

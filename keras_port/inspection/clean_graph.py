@@ -115,11 +115,18 @@ def clean_graph(
     variables = unique_variables(known, namer, unique)
     handles = names_by_handle(variables)
     captured: dict[str, Any] = {}
+    # The variables that are nodes, also their copies on other devices.
+    nodes: dict[str, Any] = {}
     for outer, inner in captures(function):
         captured[inner.op.name] = outer
         if id(outer) in handles:
-            fixed[inner.op.name] = handles[id(outer)]
-    fixed |= read_names(operations, fixed, variables, unique)
+            name = handles[id(outer)]
+            variable = variables[name]
+            if name in nodes:
+                name = unique.give(f"{name}/replica_1")
+            fixed[inner.op.name] = name
+            nodes[name] = variable
+    fixed |= read_names(operations, fixed, nodes, unique)
     if outputs is None:
         outputs = output_names(function)
     fixed |= {old: unique.give(new) for old, new in outputs.items()}
@@ -128,8 +135,8 @@ def clean_graph(
     graph_def = rename_operations(traced, names)
     for node in graph_def.node:
         outer = captured.get(old_names[node.name])
-        if node.name in variables:
-            make_variable(node, variables[node.name])
+        if node.name in nodes:
+            make_variable(node, nodes[node.name])
         elif outer is not None:
             make_constant(node, outer)
     rename_functions(graph_def)

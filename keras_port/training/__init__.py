@@ -4,6 +4,9 @@ from keras_port.training.evaluator import Evaluator
 from keras_port.training.evaluator import get_split_arrays as get_split_arrays
 from keras_port.training.evaluator import preserve_state as preserve_state
 from keras_port.training.example_selection import HardExamples
+from keras_port.training.fit_arguments import (
+    TrainingIsOverError as TrainingIsOverError,
+)
 from keras_port.training.fit_arguments import list_callbacks as list_callbacks
 from keras_port.training.fit_checks import (
     takes_integer_labels as takes_integer_labels,

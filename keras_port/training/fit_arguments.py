@@ -67,26 +67,43 @@ def check_length(
         )
 
 
-def set_steps(arguments: dict[str, Any]) -> bool:
-    """Returns whether there is nothing to train, and makes that a valid call.
+class TrainingIsOverError(Exception):
+    """Raised by a callback to leave `fit` before its first step.
 
-    Keras takes 0 steps and a negative number for "not given", and trains an
-    endless dataset forever.
+    Keras has no other way to run no step at all: it takes 0 steps for an
+    endless epoch, and looks at `stop_training` only after a step.
+    """
+
+
+class TrainNothing(keras.callbacks.Callback):  # type: ignore[misc]
+    """Leaves `fit`, after the other callbacks have restored what they know."""
+
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, float] | None = None
+    ) -> None:
+        """Leaves `fit`."""
+        raise TrainingIsOverError
+
+
+def replace_empty_epochs(arguments: dict[str, Any]) -> None:
+    """Makes a `fit` of no step a valid call that makes none.
 
     Args:
         arguments: Arguments of `fit`, changed in place.
     """
     steps = arguments.get("steps_per_epoch")
     if steps is None or steps > 0:
-        return False
+        return
     if steps < 0:
         warnings.warn(
             f"`steps_per_epoch={steps}`: the model has made more steps than "
             "asked for, and is not trained.",
             stacklevel=3,
         )
-    arguments.update(steps_per_epoch=1, epochs=1, initial_epoch=0)
-    return True
+    callbacks = [*list_callbacks(arguments), TrainNothing()]
+    arguments.update(
+        steps_per_epoch=1, epochs=1, initial_epoch=0, callbacks=callbacks
+    )
 
 
 def prepare_callbacks(model: keras.Model, arguments: dict[str, Any]) -> None:
@@ -105,16 +122,26 @@ def prepare_callbacks(model: keras.Model, arguments: dict[str, Any]) -> None:
             prepare(model, arguments)
 
 
-def tell_callbacks(arguments: dict[str, Any]) -> None:
-    """Tells callbacks that `fit` has raised an exception, which Keras does not.
+def end_callbacks(arguments: dict[str, Any]) -> None:
+    """Ends the training for all callbacks, after `TrainingIsOverError`.
 
     Args:
         arguments: Arguments of `fit`.
     """
     for callback in list_callbacks(arguments):
-        end = getattr(callback, "on_train_interrupted", None)
-        if callable(end):
-            end()
+        callback.on_train_end()
+
+
+def interrupt_callbacks(arguments: dict[str, Any]) -> None:
+    """Tells callbacks that `fit` has raised an exception; Keras does not.
+
+    Args:
+        arguments: Arguments of `fit`.
+    """
+    for callback in list_callbacks(arguments):
+        interrupt = getattr(callback, "on_train_interrupted", None)
+        if callable(interrupt):
+            interrupt()
 
 
 def list_callbacks(arguments: dict[str, Any]) -> list[Any]:

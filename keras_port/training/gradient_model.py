@@ -10,12 +10,14 @@ import tensorflow as tf
 from keras_port._support import replica_context
 from keras_port._support import value_errors
 from keras_port.training.example_selection import HardExamples
+from keras_port.training.fit_arguments import TrainingIsOverError
 from keras_port.training.fit_arguments import bind_arguments
 from keras_port.training.fit_arguments import check_length
+from keras_port.training.fit_arguments import end_callbacks
+from keras_port.training.fit_arguments import interrupt_callbacks
 from keras_port.training.fit_arguments import prepare_callbacks
-from keras_port.training.fit_arguments import set_steps
+from keras_port.training.fit_arguments import replace_empty_epochs
 from keras_port.training.fit_arguments import takes_arguments
-from keras_port.training.fit_arguments import tell_callbacks
 from keras_port.training.fit_checks import check_accumulation
 from keras_port.training.fit_checks import check_clipnorm
 from keras_port.training.fit_checks import check_labels_in
@@ -46,7 +48,6 @@ from keras_port.training.sharing import lost_worker_errors
 from keras_port.training.step_log import StepLog
 from keras_port.training.step_loop import Step
 from keras_port.training.step_loop import make_step_loop
-from keras_port.training.step_loop import stop_at_once
 from keras_port.training.weight_update import WeightUpdate
 
 
@@ -109,7 +110,6 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             self.__class__ = functional_class(cls)
         super().__init__(*args, **kwargs)
         self._accumulation_steps: int | None = None
-        self._trains_nothing = False
 
     def compile(
         self,
@@ -281,18 +281,16 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         if labels is not None:
             arguments["x"] = check_labels_in(x, y, labels)
         prepare_callbacks(self, arguments)
-        train_function = self.train_function
-        self._trains_nothing = set_steps(arguments)
+        replace_empty_epochs(arguments)
         try:
             with value_errors(), lost_worker_errors(self):
                 return super().fit(**arguments)
+        except TrainingIsOverError:
+            end_callbacks(arguments)
+            return self.history
         except BaseException:
-            tell_callbacks(arguments)
+            interrupt_callbacks(arguments)
             raise
-        finally:
-            if self._trains_nothing:
-                self._trains_nothing = False
-                self.train_function = train_function
 
     def compute_gradients(
         self, x: Any, y: Any, sample_weight: Any = None
@@ -491,9 +489,6 @@ class GradientModel(keras.Model):  # type: ignore[misc]
 
     def make_train_function(self, force: bool = False) -> None:
         """Creates the function that `fit` calls."""
-        if self._trains_nothing:
-            self.train_function = stop_at_once(self)
-            return
         if self.built and self.optimizer is not None:
             # A variable that is created while a step is traced forces a
             # second trace.

@@ -72,16 +72,6 @@ def make_step_loop(model: keras.Model, step: Step) -> Callable[[Any], Logs]:
     return function
 
 
-def stop_at_once(model: keras.Model) -> Callable[[Any], Logs]:
-    """Returns a train function that trains nothing and ends `fit`."""
-
-    def function(iterator: Any) -> Logs:
-        model.stop_training = True
-        return {}
-
-    return function
-
-
 def trace(function: Callable[..., Any]) -> Any:
     """Returns a `tf.function` for any number of examples."""
     return tf.function(function, reduce_retracing=True, autograph=False)

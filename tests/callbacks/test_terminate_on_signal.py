@@ -1,7 +1,9 @@
 """Ctrl-C in a real process."""
 
 from collections.abc import Iterator
+import copy
 from pathlib import Path
+import pickle
 import signal
 import subprocess
 import sys
@@ -11,11 +13,14 @@ import keras
 import pytest
 
 from keras_port.callbacks import StepEarlyStopping
+from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
 from tests.callbacks.scripted import ScriptedEvaluation
 from tests.callbacks.scripted import StopAt
 from tests.callbacks.scripted import WeightsAt
+from tests.callbacks.tensorboard.networks import stock_model
 from tests.small import same_weights
+from tests.small import small_arrays
 from tests.small import small_model
 from tests.small import train
 
@@ -180,6 +185,7 @@ def test_in_another_thread_it_says_that_it_hears_nothing() -> None:
 import threading
 from tests.callbacks.scripted import *
 from tests.small import *
+from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
 thread = threading.Thread(
     target=train, args=(small_model(), [TerminateOnSignal()]),
@@ -196,3 +202,47 @@ thread.join()
         text=True,
     )
     assert "has no effect" in ended.stderr
+
+
+@pytest.mark.fault("C38")
+def test_in_a_loop_of_ones_own_it_says_that_it_hears_nothing(
+    heard: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, terminate = small_model(), TerminateOnSignal()
+    hooks = keras.callbacks.CallbackList([terminate], model=model)
+    with caplog.at_level("WARNING"):
+        hooks.on_train_begin()
+    assert "no effect outside of `fit`" in caplog.text
+    signal.raise_signal(signal.SIGINT)
+    hooks.on_train_batch_end(0, {})
+    hooks.on_train_end()
+    assert heard == [signal.SIGINT]
+
+
+def test_a_fit_that_tells_it_of_an_exception_gets_the_handlers_back(
+    heard: list[int],
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    terminate = TerminateOnSignal()
+    failed_fit(terminate)
+    terminate.on_train_interrupted()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.fault("E6")
+@pytest.mark.parametrize(
+    "clone", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_it_can_be_copied_after_a_fit(clone: Any, fails: bool) -> None:
+    terminate = TerminateOnSignal()
+    callbacks = [StepEvaluation(small_arrays(9), eval_freq=1), terminate]
+    if fails:
+        with pytest.raises(RuntimeError):
+            train(stock_model(), [*callbacks, Fail(2)], shuffle=False)
+    else:
+        train(stock_model(), callbacks, steps=2, shuffle=False)
+    other = clone(terminate)
+    terminate.on_train_end()
+    train(small_model(), [Raise(3, signal.SIGINT), other], steps=5)
+    assert other.received == "SIGINT"

@@ -27,10 +27,11 @@ def test_other(): ...
 
 INI = """
 [pytest]
-addopts = -m "not slow"
+addopts = -m "not slow and not tools"
 markers =
     fault(id): as in setup.cfg
     slow: as in setup.cfg
+    tools: as in setup.cfg
 """
 
 

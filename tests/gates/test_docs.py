@@ -12,17 +12,11 @@ from tests.gates import checkout
 from tests.gates import markdown
 
 PAGES = checkout.pages()
-# `python` is executed, `python tf1` shows the TensorFlow 1 way and is compiled,
+# `python` is executed. `python tf1` shows the TensorFlow 1 way, and tests/tools
+# runs `python tools` together with other programs; both are compiled here.
 # `python upstream` is executed by tests/reliances/test_upstream.py.
-INFO_STRINGS = {
-    "python",
-    "python tf1",
-    "python upstream",
-    "sh",
-    "console",
-    "text",
-    "json",
-}
+PYTHON = {"python", "python tf1", "python tools"}
+INFO_STRINGS = PYTHON | {"python upstream", "sh", "console", "text", "json"}
 
 
 @pytest.fixture
@@ -45,7 +39,7 @@ def test_the_code_of_a_page_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for block in markdown.blocks(page):
-        if block.info not in {"python", "python tf1"}:
+        if block.info not in PYTHON:
             continue
         # Empty lines before the code give it the line numbers of the page, so
         # that a traceback points into the page and `inspect` finds the code.

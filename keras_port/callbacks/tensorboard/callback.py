@@ -8,6 +8,8 @@ import pathlib
 import time
 from typing import Any
 
+import numpy as np
+
 from keras_port._support import check_integer
 from keras_port.callbacks._steps import get_step
 from keras_port.callbacks.evaluation_listener import EvaluationListener
@@ -27,7 +29,9 @@ class TensorBoard(EvaluationListener):
     - Time Series and Scalars: for every step the loss of its own batch, the
       learning rate, and the norm of the gradients; the metrics and the speed
       over the steps since the previous point; the results of every
-      `StepEvaluation` as a separate run, over the curves of the training;
+      `StepEvaluation`, and of the `validation_data` of `fit`, as a separate
+      run, over the curves of the training; what the model itself writes by
+      `tf.summary` in a layer or in its `train_step`;
     - Histograms and Distributions: weights, gradients and activations by layer;
     - Graphs: the operations of the training step under the names of the layers
       and the scopes `cross_entropy`, `gradients`, `trainer` and `evaluator`,
@@ -40,9 +44,10 @@ class TensorBoard(EvaluationListener):
     A step is one update of the optimizer, `optimizer.iterations`. If a training
     continues, its curves continue as well: curves of steps later than the
     model's are removed first, so no step appears twice. Files that this
-    callback did not write stay unchanged. After a training that raised an
-    exception, everything is on disk once this callback is used again or the
-    process ends.
+    callback did not write stay unchanged. At least once per second everything
+    is written to disk. After a training that raised an exception, the rest is
+    on disk once this callback is used again or the process ends; for a
+    `GradientModel`, at once.
 
     Args:
         log_dir: Directory of this run. The curves are in `train` and
@@ -58,7 +63,9 @@ class TensorBoard(EvaluationListener):
             are the batch whose gradients and activations the histograms show.
             Or arrays `(x, y)` of one batch, for histograms only. Defaults to
             `None`: histograms of weights, no pictures.
-        hparams: Hyper-parameters of this run by name. Defaults to `None`.
+        hparams: Hyper-parameters of this run by name: numbers, also those of
+            NumPy, booleans and text. `None`, lists and dictionaries are shown
+            as text. Defaults to `None`: no page of them.
         profile_batch: First and last step of a profile, or `None` for none.
             Defaults to `None`.
         tags: Names of curves that replace the names of the results, as in
@@ -95,7 +102,7 @@ class TensorBoard(EvaluationListener):
         histogram_freq: int = 0,
         write_graph: bool = True,
         data: Any = None,
-        hparams: Mapping[str, bool | int | float | str] | None = None,
+        hparams: Mapping[str, Any] | None = None,
         profile_batch: tuple[int, int] | None = None,
         tags: Mapping[str, str] | None = None,
         overwrite: bool = False,
@@ -104,7 +111,6 @@ class TensorBoard(EvaluationListener):
         super().__init__()
         check_profile(profile_batch)
         check_data(data)
-        check_hparams(hparams)
         self.log_dir = pathlib.Path(log_dir)
         self.update_freq = check_integer(
             "update_freq", update_freq, note=", in steps"
@@ -114,7 +120,7 @@ class TensorBoard(EvaluationListener):
         )
         self.write_graph = write_graph
         self.data = data
-        self.hparams = hparams
+        self.hparams = convert_hparams(hparams)
         self.profile_batch = profile_batch
         self.tags = dict(tags or {})
         self.overwrite = overwrite
@@ -152,7 +158,7 @@ class TensorBoard(EvaluationListener):
     ) -> None:
         """Writes curves and histograms that are due."""
         if is_chief(self.model):
-            self._get_run().end_call()
+            self._get_run().end_call(logs or {})
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
         """Writes the results of an evaluation to a run of their own."""
@@ -176,6 +182,11 @@ class TensorBoard(EvaluationListener):
         if self._run is not None:
             self._run.scalars.end_epoch()
 
+    def on_test_end(self, logs: dict[str, float] | None = None) -> None:
+        """Writes the results of the validation by `fit`."""
+        if self._run is not None:
+            self._run.write_validation(get_step(self.model), logs or {})
+
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
@@ -190,6 +201,29 @@ class TensorBoard(EvaluationListener):
             self._run.write_graphs()
             self._run.write_projector()
         self._close()
+
+    def on_train_interrupted(self) -> None:
+        """Writes everything to disk after `fit` has raised an exception.
+
+        A `GradientModel` calls this. In other models, Keras calls nothing: the
+        steps before a step that failed are written at once, others within a
+        second or when this callback is used again.
+        """
+        self._close()
+
+    @property
+    def log_dir(self) -> pathlib.Path:
+        """Directory of this run."""
+        return self._log_dir
+
+    @log_dir.setter
+    def log_dir(self, directory: str | os.PathLike[str]) -> None:
+        # KerasTuner gives every trial a directory by setting this to a string.
+        self._log_dir = pathlib.Path(directory)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves out the open files, which cannot be copied."""
+        return {**super().__getstate__(), "_run": None}
 
     def get_state(self) -> dict[str, Any]:
         """Writes everything to disk, and returns the newest points.
@@ -270,12 +304,43 @@ def check_data(data: Any) -> None:
         )
 
 
-def check_hparams(values: Mapping[str, Any] | None) -> None:
-    """Raises `ValueError` for a value that the page cannot show."""
+def convert_hparams(
+    values: Mapping[str, Any] | None,
+) -> dict[str, bool | int | float | str]:
+    """Returns hyper-parameters as the page can show them.
+
+    Raises:
+        ValueError: If a name is not text, or a value cannot be shown.
+    """
+    converted = {}
     for name, value in (values or {}).items():
-        if not isinstance(value, bool | int | float | str):
+        if not isinstance(name, str):
             raise ValueError(
-                "`hparams` must be bool, int, float or str by name; convert "
-                f"others, as in `float(rate)`. Received: {name}={value!r} of "
-                f"type {type(value).__name__}"
+                "`hparams` must have text for names. "
+                f"Received: {name!r} of type {type(name).__name__}"
             )
+        plain = get_plain_value(value)
+        if isinstance(plain, list | tuple | dict) or plain is None:
+            plain = str(plain)
+        if not isinstance(plain, bool | int | float | str):
+            raise ValueError(
+                "`hparams` must be numbers, booleans, text, None, or lists or "
+                "dictionaries of them, by name. Convert others, as in "
+                f"`str(layer)`. Received: {name}={value!r} of type "
+                f"{type(value).__name__}"
+            )
+        converted[name] = plain
+    return converted
+
+
+def get_plain_value(value: Any) -> Any:
+    """Returns a value with the numbers and lists of Python, not of NumPy."""
+    if hasattr(value, "numpy"):  # A tensor or a variable.
+        value = value.numpy()
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {key: get_plain_value(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(get_plain_value, value))
+    return value

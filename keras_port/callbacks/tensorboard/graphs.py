@@ -8,9 +8,11 @@ import keras
 import tensorflow as tf
 
 from keras_port.inspection import clean_graph_def
+from keras_port.training import get_workers
 from keras_port.training import takes_integer_labels
 
-# The names of the parts of a step on the slides of the course.
+# The names of the parts of a step on the slides of the course. A
+# `GradientModel` gives them to its own step.
 LOSS = "cross_entropy"
 GRADIENTS = "gradients"
 TRAINER = "trainer"
@@ -24,7 +26,8 @@ def write_step_graph(
 ) -> None:
     """Writes the operations of one training step for the page Graphs.
 
-    The step is traced but not run, so the model does not change.
+    The step is that of the training: the model's own `train_step`. It is
+    traced but not run, so the model does not change.
 
     Args:
         model: A compiled model with its weights and slots.
@@ -40,11 +43,22 @@ def write_step_graph(
             model.name,
         )
         return
-    function = tf.function(
-        lambda x, y: trace_step(model, x, y), autograph=False
-    )
+    try:
+        function = tf.function(
+            lambda x, y: run_step(model, x, y), autograph=False
+        ).get_concrete_function(*specs)
+    # A `train_step` of one's own may raise anything, and want other data than
+    # that of the page. The training has no need of this graph.
+    except Exception as error:  # noqa: BLE001
+        logging.warning(
+            "The graph of %s is not written: its `train_step` raised %s: %s",
+            model.name,
+            type(error).__name__,
+            error,
+        )
+        return
     graph = clean_graph_def(
-        function.get_concrete_function(*specs),
+        function,
         model,
         # Where TensorFlow puts the operations of a tape.
         rename_scopes={"gradient_tape": GRADIENTS},
@@ -53,8 +67,19 @@ def write_step_graph(
         tf.summary.graph(graph)
 
 
-def trace_step(model: keras.Model, x: Any, y: Any) -> None:
-    """Runs the operations of a training step under the slides' names."""
+def run_step(model: keras.Model, x: Any, y: Any) -> None:
+    """Runs the training step of a model, under the slides' names."""
+    is_stock = type(model).train_step is keras.Model.train_step
+    # Only the chief writes the graph. If it alone traced a step with
+    # collective operations, their keys would no longer be those of the others.
+    if is_stock or get_workers(model) is not None:
+        run_stock_step(model, x, y)
+    else:
+        model.train_step((x, y))
+
+
+def run_stock_step(model: keras.Model, x: Any, y: Any) -> None:
+    """Runs the operations of Keras' own step, which has no scopes."""
     weights = model.trainable_variables
     with tf.GradientTape() as tape:
         outputs = model(x, training=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
 import pathlib
+import time
 from typing import TYPE_CHECKING
 from typing import Any
 import weakref
@@ -15,14 +16,18 @@ import tensorflow as tf
 
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import get_step
+from keras_port.callbacks.tensorboard.flat_results import flatten_results
 from keras_port.callbacks.tensorboard.graphs import write_layer_graph
 from keras_port.callbacks.tensorboard.graphs import write_step_graph
 from keras_port.callbacks.tensorboard.histograms import LayerHistograms
+from keras_port.callbacks.tensorboard.own_summaries import OwnSummaries
 from keras_port.callbacks.tensorboard.runs import TRAIN
 from keras_port.callbacks.tensorboard.runs import RunWriters
 from keras_port.callbacks.tensorboard.runs import find_prefix
+from keras_port.callbacks.tensorboard.runs import get_fit_run
 from keras_port.callbacks.tensorboard.runs import get_pages_run
 from keras_port.callbacks.tensorboard.runs import get_run_name
+from keras_port.callbacks.tensorboard.runs import list_prefixes
 from keras_port.callbacks.tensorboard.step_scalars import StepScalars
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
 
 # Images of a split whose gradients and activations the histograms show.
 BATCH_SIZE = 100
+# Values reach the disk at least so often, in seconds: a process may be killed.
+FLUSH_INTERVAL = 1.0
 
 
 class OpenRun:
@@ -99,9 +106,22 @@ class OpenRun:
             tags=tags,
             clock=clock,
         )
+        self.summaries = OwnSummaries(
+            model,
+            train,
+            update_freq=update_freq,
+            on_error=call_weakly(self._save_after_error),
+        )
+        # Not the `clock`, which may be a test's.
+        self._saved = time.monotonic()
         # Keras calls no callback when a training ends with an exception.
         self._finalizer = weakref.finalize(
-            self, close_run, self.scalars, self._writers
+            self,
+            close_run,
+            self.scalars,
+            # They hold a function of the model, and so the model.
+            call_weakly(self.summaries.close),
+            self._writers,
         )
 
     @functools.cached_property
@@ -113,15 +133,23 @@ class OpenRun:
         """Prepares for the steps of one call of the training function."""
         self.write_graphs()
         self.scalars.before_step()
+        self.summaries.before_call(get_step(self.model) + 1)
         if self.profile is not None:
             self.profile.before_step(get_step(self.model) + 1)
 
-    def end_call(self) -> None:
-        """Writes what is due after the steps of one call."""
+    def end_call(self, logs: Mapping[str, Any]) -> None:
+        """Writes what is due after the steps of one call.
+
+        Args:
+            logs: Logs of the last step.
+        """
         step = get_step(self.model)
         self.scalars.on_step(step)
+        self.scalars.on_logs(step, logs)
         if self._histograms and self._histograms_due.is_due(step):
             self._histograms.write(step)
+        if time.monotonic() - self._saved >= FLUSH_INTERVAL:
+            self.save()
 
     def write_graphs(self) -> None:
         """Writes the graphs of layers and step once, after the first call.
@@ -149,12 +177,34 @@ class OpenRun:
         self.scalars.flush()
         prefix = find_prefix(self.model, next(iter(results)))
         run = get_run_name(prefix)
-        with self._writers.get(run).as_default(step=step):
-            for name, value in results.items():
-                tag = name.removeprefix(f"{prefix}_")
-                tf.summary.scalar(self.tags.get(tag, tag), value)
+        self._write_results(
+            run,
+            step,
+            {
+                name.removeprefix(f"{prefix}_"): value
+                for name, value in results.items()
+            },
+        )
         if self._pages is not None and run == get_pages_run(self.model):
             self._pages.write(step)
+
+    def write_validation(self, step: int, results: Mapping[str, Any]) -> None:
+        """Writes the results of the `validation_data` of `fit`.
+
+        Args:
+            step: Number of updates that the model has had.
+            results: The results by name, without a prefix.
+        """
+        self._write_results(get_fit_run(self.model), step, results)
+        if self._pages is not None and not list_prefixes(self.model):
+            self._pages.write(step)
+
+    def _write_results(
+        self, run: str, step: int, results: Mapping[str, Any]
+    ) -> None:
+        with self._writers.get(run).as_default(step=step):
+            for tag, value in flatten_results(results).items():
+                tf.summary.scalar(self.tags.get(tag, tag), value)
 
     def write_hyperparameters(
         self, values: Mapping[str, Any], results: Sequence[str]
@@ -188,6 +238,17 @@ class OpenRun:
         """Writes everything that is known to disk."""
         self.scalars.flush()
         self._writers.flush()
+        self._saved = time.monotonic()
+
+    def save(self) -> None:
+        """Writes the steps so far to disk, without a point of the speed."""
+        self.scalars.write_steps()
+        self._writers.flush()
+        self._saved = time.monotonic()
+
+    def _save_after_error(self) -> None:
+        self.scalars.end_call_early(get_step(self.model))
+        self.save()
 
     def close(self) -> None:
         """Writes the rest, and closes the files."""
@@ -256,10 +317,27 @@ def make_fixed_batch(model: keras.Model, data: Any) -> tuple[Any, Any] | None:
     return x, y
 
 
-def close_run(scalars: StepScalars, writers: RunWriters) -> None:
+def close_run(
+    scalars: StepScalars,
+    close_summaries: Callable[[], None],
+    writers: RunWriters,
+) -> None:
     """Writes the rest, and closes the files."""
     # The garbage collector may call this while a graph is being built. Outside
     # of `init_scope` closing would become an operation of that graph.
     with tf.init_scope():
         scalars.close()
+        close_summaries()
         writers.close()
+
+
+def call_weakly(method: Callable[[], None]) -> Callable[[], None]:
+    """Returns a function that calls a method unless its object is gone."""
+    reference = weakref.WeakMethod(method)
+
+    def call() -> None:
+        bound = reference()
+        if bound is not None:
+            bound()
+
+    return call

@@ -13,6 +13,7 @@ from keras_port.callbacks.tensorboard.layers import list_weight_layers
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
 from keras_port.training import get_split_arrays
+from keras_port.training import preserve_state
 
 # Images in one call of the model.
 SLICE = 500
@@ -65,12 +66,12 @@ class PredictionPages:
     def compute_scores(self) -> npt.NDArray[np.float64]:
         """Returns the model's outputs for all images, (n, classes)."""
         slices = range(0, len(self._images), SLICE)
-        return np.concatenate(
-            [
+        with preserve_state(self.model):
+            scores = [
                 np.asarray(self._predict(self._images[at : at + SLICE]))
                 for at in slices
             ]
-        ).astype(np.float64)
+        return np.concatenate(scores).astype(np.float64)
 
     def _compute_slice(self, images: tf.Tensor) -> tf.Tensor:
         return self.model(scale_pixels(images), training=False)

@@ -16,6 +16,7 @@ from keras_port.checkpoints import atomic_file
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
 from keras_port.training import get_split_arrays
+from keras_port.training import preserve_state
 
 # The page is slow with more points, and accepts no larger sprite.
 MAX_POINTS = 1000
@@ -64,7 +65,10 @@ def compute_features(
     _, last = list_weight_layers(model)[-1]
     images, _ = get_split_arrays(split, model)
     inputs: list[Any] = []
-    with observe_calls([last], lambda _, x, __: inputs.append(x)):
+    with (
+        preserve_state(model),
+        observe_calls([last], lambda _, x, __: inputs.append(x)),
+    ):
         model(scale_pixels(tf.constant(images)), training=False)
     features = np.asarray(inputs[-1], np.float32)
     return features.reshape(len(features), -1)

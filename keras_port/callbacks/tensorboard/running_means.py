@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_port.callbacks.tensorboard.flat_results import flatten_results
+
 
 class RunningMeans:
     """Separates the newest steps from the running means of the metrics.
@@ -42,7 +44,11 @@ class RunningMeans:
 
     def get_state(self) -> dict[str, Any]:
         """Returns the newest point, which a resumed training needs."""
-        return {"before": self._before, "waiting": self._waiting}
+        # Lists, because a snapshot holds no tuples.
+        return {
+            "before": {n: [t, c] for n, (t, c) in self._before.items()},
+            "waiting": {n: [t, c] for n, (t, c) in self._waiting.items()},
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""
@@ -70,7 +76,7 @@ class RunningMeans:
         if len(names) < len(metrics):
             results = self.model.get_metrics_result()
             for name in results.keys() - set(names):
-                values[name] = float(results[name])
+                values |= flatten_results({name: results[name]})
         return values
 
     def _subtract_last(
@@ -81,7 +87,10 @@ class RunningMeans:
         for name, (total, count) in now.items():
             old_total, old_count = self._before.get(name, (0.0, 0.0))
             more_total, more_count = self._waiting.get(name, (0.0, 0.0))
-            if count < old_count:  # Other code has reset the metrics.
+            # Other code has reset the metrics; perhaps after every batch, as
+            # a loop of one's own may do.
+            is_other = count == old_count and total != old_total
+            if count < old_count or is_other:
                 old_total, old_count = 0.0, 0.0
             if count > old_count:
                 more_total += total - old_total

@@ -65,6 +65,15 @@ def get_pages_run(model: keras.Model) -> str:
     return get_run_name(prefixes[0]) if prefixes else VALIDATION
 
 
+def get_fit_run(model: keras.Model) -> str:
+    """Returns the run for the validation by `fit` itself.
+
+    A `StepEvaluation` may have taken the usual one by its prefix.
+    """
+    taken = [get_run_name(prefix) for prefix in list_prefixes(model)]
+    return f"epoch_{VALIDATION}" if VALIDATION in taken else VALIDATION
+
+
 def check_run_names(model: keras.Model, log_dir: pathlib.Path) -> None:
     """Raises `ValueError` if two runs would share a directory.
 

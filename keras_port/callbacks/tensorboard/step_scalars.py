@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import get_step
+from keras_port.callbacks.tensorboard.flat_results import flatten_results
 from keras_port.callbacks.tensorboard.running_means import RunningMeans
 from keras_port.training import StepLog
-from keras_port.training import StepValues
 
 
 class StepScalars:
@@ -53,11 +53,17 @@ class StepScalars:
         # The newest step, and the last one that has been written.
         self._step = self._written = get_step(model)
         self._every.restart(self._step)
+        self._logs_every = Every(update_freq)
+        self._logs_every.restart(self._step)
+        # Curves whose values do not come from the logs.
+        self._known: set[str] = set()
+        # The last step at which the speed was measured.
+        self._flushed = self._step
         # Step and time from which the speed is measured; not from the start
         # of the first call, which builds the graph.
         self._measured_from: tuple[int, float] | None = None
         self._examples = 0.0
-        self._learning_rate = 0.0
+        self._learning_rate: float | None = None
         # Steps and values of every metric that are still to be written.
         self._points: dict[str, list[tuple[int, float]]] = {}
         self._curves: dict[str, Any] = {}
@@ -65,8 +71,12 @@ class StepScalars:
     def before_step(self) -> None:
         """Records the learning rate that the next update will use."""
         if self._step_log is None or self._measured_from is None:
-            rate = self.model.optimizer.learning_rate
-            self._learning_rate = float(np.asarray(rate))
+            # A `MultiOptimizer` has several, and a model that keeps its
+            # optimizers itself may have none.
+            rate = getattr(self.model.optimizer, "learning_rate", None)
+            self._learning_rate = (
+                None if rate is None else float(np.asarray(rate))
+            )
 
     def on_step(self, step: int) -> None:
         """Records the steps up to `step`, and writes them when it is time."""
@@ -78,16 +88,45 @@ class StepScalars:
         if is_due and self._step_log is not None:
             means = self._means.since_last()
             means.pop("loss", None)
+            self._known |= {"loss", *means}
             for name, value in means.items():
                 self._points.setdefault(name, []).append((step, value))
         elif is_due:
-            rate = {"learning_rate": self._learning_rate}
-            values = self._means.since_last() | rate | self._measure_speed()
-            self._write_values(step, values)
+            values = self._means.since_last()
+            self._known |= set(values)
+            if self._learning_rate is not None:
+                values["learning_rate"] = self._learning_rate
+            self._write_values(step, values | self._measure_speed())
         log = self._step_log
-        if log is not None and step - self._written >= log.size // 4:
+        if log is not None and step - self._flushed >= log.size // 4:
             # Many steps at once, but long before they are overwritten.
             self.flush()
+
+    def on_logs(self, step: int, logs: Mapping[str, Any]) -> None:
+        """Writes what only the logs hold, the results of a custom step.
+
+        Args:
+            step: The newest step, after `on_step`.
+            logs: Logs of its batch.
+        """
+        if not self._logs_every.is_due(step):
+            return
+        values = flatten_results(
+            {k: v for k, v in logs.items() if k not in self._known}
+        )
+        rest = {k: v for k, v in values.items() if k not in self._known}
+        if rest:
+            self._write_values(step, rest)
+
+    def end_call_early(self, step: int) -> None:
+        """Records the steps of a call that has raised an exception.
+
+        Args:
+            step: The newest step, which may not be complete. The log holds
+                only steps that are.
+        """
+        if self._step_log is not None:
+            self._step = step
 
     def end_epoch(self) -> None:
         """Keeps the metrics that the end of the epoch resets."""
@@ -106,20 +145,32 @@ class StepScalars:
         self._means.set_state(state)
 
     def flush(self) -> None:
+        """Writes the values that are still on the device, and the speed."""
+        if self._step_log is None or self._step == self._flushed:
+            return
+        self.write_steps()
+        self._flushed = self._step
+        self._write_values(self._step, self._measure_speed())
+
+    def write_steps(self) -> None:
         """Writes the values that are still on the device."""
         if self._step_log is None or self._step == self._written:
             return
         values = self._step_log.read(self._written, self._step)
         self._written = self._step
+        if self._measured_from is not None:
+            is_new = values.step > self._measured_from[0]
+            self._examples += float(values.examples[is_new].sum())
         wanted = values.step % self.update_freq == 0
         for name in ("loss", "learning_rate", "gradient_norm"):
-            curve = getattr(values, name)[wanted]
-            self._write_curve(name, values.step[wanted], curve)
+            curve = getattr(values, name)
+            # A model with several learning rates has none to show.
+            is_there = wanted & ~(np.isnan(curve) & (name == "learning_rate"))
+            self._write_curve(name, values.step[is_there], curve[is_there])
         for name, points in self._points.items():
             steps, curve = zip(*points, strict=True)
             self._write_curve(name, steps, curve)
         self._points = {}
-        self._write_values(self._step, self._measure_speed(values))
 
     def close(self) -> None:
         """Writes the rest, and stops the computation of gradient norms."""
@@ -136,21 +187,17 @@ class StepScalars:
             log.norm_freq.assign(0)
             self._step_log = None
 
-    def _measure_speed(
-        self, values: StepValues | None = None
-    ) -> dict[str, float]:
+    def _measure_speed(self) -> dict[str, float]:
         """Returns the rates since the last call, including all waiting."""
         if self._measured_from is None:
             return {}
         before, since = self._measured_from
-        if values is not None:
-            self._examples += float(values.examples[values.step > before].sum())
         seconds = self.clock() - since
         if self._step == before or seconds <= 0:
             return {}
         self._measured_from = (self._step, since + seconds)
         speed = {"steps_per_second": (self._step - before) / seconds}
-        if values is not None:
+        if self._step_log is not None:
             speed["examples_per_second"] = self._examples / seconds
             self._examples = 0.0
         return speed

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 from tensorboard.plugins.graph import keras_util
 import tensorflow as tf
 
+from keras_port import distribution
 from keras_port.callbacks import TensorBoard
 from keras_port.training import GradientModel
 from tests.callbacks.tensorboard.networks import image_model
@@ -86,6 +88,100 @@ def test_a_step_stands_under_the_layers_and_the_slides_names(
     assert any(name.startswith("gradients/conv1/") for name in names)
     # Where a second model's names would get their numbers.
     assert found[1] == names
+
+
+class Rounded(GradientModel):
+    """Changes the gradients between the halves of the step."""
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        result = self.compute_gradients(x, y)
+        pairs = [(tf.round(g), v) for g, v in result.grads_and_vars]
+        self.apply_gradients(pairs)
+        return self.update_metrics(x, y, result, None)
+
+
+class StockRounded(keras.Model):
+    """A step of one's own in a stock model."""
+
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        gradients = [tf.round(one) for one in gradients]
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+def with_class(cls: type[keras.Model], **options: Any) -> keras.Model:
+    """Returns the small model with another class."""
+    plain = small_model()
+    model = cls(plain.inputs, plain.outputs)
+    model.compile("sgd", plain.loss, **options)
+    return model
+
+
+@pytest.mark.parametrize("cls", [Rounded, StockRounded])
+def test_the_graph_is_that_of_a_train_step_of_ones_own(
+    tmp_path: Path, cls: type[keras.Model]
+) -> None:
+    train(with_class(cls), [TensorBoard(tmp_path)], steps=1)
+    kinds = [n.op for n in graphs(tmp_path / "train")[0].node]
+    assert kinds.count("Round") == 2
+    if cls is Rounded:
+        assert scopes_in(names_in(tmp_path)) >= SCOPES
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"global_clipnorm": 1.0}, "trainer/clip_by_global_norm/mul"),
+        ({"gradient_accumulation_steps": 2}, "trainer/cond"),
+    ],
+)
+def test_what_compile_adds_to_the_step_is_in_its_graph(
+    tmp_path: Path, options: dict[str, Any], name: str
+) -> None:
+    train(small_model(**options), [TensorBoard(tmp_path)], steps=2)
+    assert name in names_in(tmp_path)
+
+
+def test_replicas_are_in_the_graph_and_every_name_is_there_once(
+    tmp_path: Path,
+) -> None:
+    with distribution.mirrored_strategy(2).scope():
+        model = functional()
+    train(model, [TensorBoard(tmp_path)], steps=1)
+    names = names_in(tmp_path)
+    assert len(set(names)) == len(names)
+    assert {"fc/kernel", "fc/kernel/replica_1"} <= set(names)
+    assert scopes_in(names) >= SCOPES
+
+
+class Unlike(GradientModel):
+    """Takes a form of data that the page does not know."""
+
+    def train_step(self, data: Any) -> Any:
+        x, y, weights = data
+        return super().train_step((x, y, weights))
+
+
+def test_a_step_that_cannot_be_traced_again_ends_no_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = with_class(Unlike)
+    x, y = small_arrays()
+    with caplog.at_level("WARNING"):
+        model.fit(
+            x,
+            y,
+            sample_weight=np.ones(len(x)),
+            callbacks=[TensorBoard(tmp_path)],
+            verbose=0,
+        )
+    assert "`train_step` raised ValueError" in caplog.text
+    assert not graphs(tmp_path / "train")
 
 
 def test_the_graph_is_whole(tmp_path: Path) -> None:

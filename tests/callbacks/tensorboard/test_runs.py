@@ -269,7 +269,8 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_training() -> None:
         ({"profile_batch": 5}, "`profile_batch`"),
         ({"data": np.ones(3)}, "`data`"),
         ({"data": (1, 2, 3)}, "`data`"),
-        ({"hparams": {"rate": np.float32(1)}}, "`hparams`.*float32"),
+        ({"hparams": {"layer": object()}}, "`hparams`.*str.*object"),
+        ({"hparams": {1: 2}}, "`hparams`.*names.*int"),
     ],
 )
 def test_wrong_arguments_are_refused(
@@ -353,6 +354,41 @@ def test_hyperparameters_are_there_once(tmp_path: Path) -> None:
         assert part in content["_hparams_/experiment"]
 
 
+@pytest.mark.fault("C60")
+def test_hyperparameters_may_be_of_numpy_none_or_lists(tmp_path: Path) -> None:
+    values = {
+        "rate": np.float32(0.5),
+        "units": np.int64(64),
+        "is_deep": np.bool_(True),
+        "zero_dim": np.array(3),
+        "tensor": tf.constant(2.5),
+        "decay": None,
+        "layers": [np.int64(64), 32],
+        "shape": np.array([1.5, 2]),
+        "optimizer": {"name": "sgd", "momentum": np.float64(0.9)},
+    }
+    board = TensorBoard(tmp_path, hparams=values)
+    assert board.hparams == {
+        "rate": 0.5,
+        "units": 64,
+        "is_deep": True,
+        "zero_dim": 3,
+        "tensor": 2.5,
+        "decay": "None",
+        "layers": "[64, 32]",
+        "shape": "[1.5, 2.0]",
+        "optimizer": "{'name': 'sgd', 'momentum': 0.9}",
+    }
+    assert type(board.hparams["units"]) is int
+    train(small_model(), [board], steps=1)
+    tags = {
+        value.tag
+        for event in events_of(tmp_path / "train")
+        for value in event.summary.value
+    }
+    assert "_hparams_/session_start_info" in tags
+
+
 def test_an_evaluation_after_the_training_is_written_too(
     tmp_path: Path,
 ) -> None:
@@ -406,7 +442,7 @@ def test_closing_while_a_graph_is_built_is_no_part_of_it(
 
     @tf.function  # type: ignore[untyped-decorator]
     def step() -> tf.Tensor:
-        close_run(scalars, writers)
+        close_run(scalars, lambda: None, writers)
         return tf.constant(1)
 
     graph = step.get_concrete_function().graph

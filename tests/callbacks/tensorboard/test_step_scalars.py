@@ -308,6 +308,31 @@ def test_a_train_step_of_ones_own_has_its_loss_and_rate(
     assert list(curve(tmp_path, "train", "learning_rate")) == [1, 2, 3]
 
 
+class Clipped(GradientModel):
+    """Changes the gradients, and updates no metric."""
+
+    def train_step(self, data: Any) -> Any:
+        result = self.compute_gradients(*data)
+        self.apply_gradients(
+            [(tf.clip_by_norm(g, 1.0), v) for g, v in result.grads_and_vars]
+        )
+        return {"loss": result.loss}
+
+
+@pytest.mark.fault("C09")
+def test_the_loss_of_a_step_without_metrics_comes_from_the_logs(
+    tmp_path: Path,
+) -> None:
+    plain = small_model()
+    model = Clipped(plain.inputs, plain.outputs)
+    model.compile(keras.optimizers.SGD(0.05), plain.loss)
+    train(model, [TensorBoard(tmp_path)], steps=3)
+    losses = curve(tmp_path, "train", "loss")
+    assert list(losses) == [1, 2, 3]
+    first = steps_by_hand(small_model(), small_batches(), 1)[0].loss
+    assert losses[1] == pytest.approx(first, **ROUNDING)
+
+
 def test_a_metric_that_is_no_mean_stands_for_the_epoch_so_far(
     tmp_path: Path,
 ) -> None:
