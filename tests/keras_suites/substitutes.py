@@ -180,20 +180,9 @@ def dense(side: str) -> Classes:
 
 
 def dropout(side: str) -> Classes:
-    """Returns our dropout, which takes its rate as a keyword."""
-    if side != "ours":
-        return {}
-
-    class Dropout(layers.Dropout):
-        """Takes the rate by position, like Keras' layer."""
-
-        def __init__(self, rate: float, **kwargs: Any) -> None:
-            super().__init__(rate=rate, **kwargs)
-
-    registered: Any = keras.saving.register_keras_serializable("keras_suites")(
-        Dropout
-    )
-    return {keras.layers.Dropout: registered}
+    """Returns our dropout."""
+    ours = layers.Dropout
+    return {keras.layers.Dropout: ours} if side == "ours" else {}
 
 
 def adam(side: str) -> Classes:
