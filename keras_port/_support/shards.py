@@ -27,15 +27,15 @@ class Shard:
         begin: Examples of the devices before it.
         total: Examples of the whole batch.
         parts: Number of devices that share it.
-        drawn: Random tensors for the whole batch, keyed by layer and number of
-            the call, for devices that share them.
+        samples: Random tensors for the whole batch, keyed by layer and number
+            of the call, for devices that share them.
     """
 
     count: tf.Tensor
     begin: tf.Tensor
     total: tf.Tensor
     parts: int
-    drawn: Draws = dataclasses.field(default_factory=dict)
+    samples: Draws = dataclasses.field(default_factory=dict)
     _calls: collections.Counter[int] = dataclasses.field(
         default_factory=collections.Counter
     )
@@ -49,9 +49,9 @@ class Shard:
         """
         key = id(owner), self._calls[id(owner)]
         self._calls[id(owner)] += 1
-        if key not in self.drawn:
-            self.drawn[key] = draw()
-        return self.drawn[key]
+        if key not in self.samples:
+            self.samples[key] = draw()
+        return self.samples[key]
 
     def of_batch(self, data: Any) -> Any:
         """Returns this device's rows of a batch in the memory of the CPU."""
@@ -115,7 +115,7 @@ def even_shard(
     number: int | tf.Tensor,
     parts: int,
     total: tf.Tensor,
-    drawn: Draws | None = None,
+    samples: Draws | None = None,
 ) -> Shard:
     """Returns the shard of one device of a batch that is split evenly.
 
@@ -124,7 +124,7 @@ def even_shard(
         parts: Number of devices.
         total: Examples of the batch. The remainder goes to the first devices,
             one example each; the others may get none.
-        drawn: Random tensors that earlier devices have sampled. Defaults to
+        samples: Random tensors that earlier devices have sampled. Defaults to
             `None`: every device samples its own.
     """
     total = tf.cast(total, tf.int64)
@@ -132,7 +132,7 @@ def even_shard(
     each, more = total // parts, total % parts
     count = each + tf.cast(number < more, tf.int64)
     begin = number * each + tf.minimum(number, more)
-    return Shard(count, begin, total, parts, {} if drawn is None else drawn)
+    return Shard(count, begin, total, parts, {} if samples is None else samples)
 
 
 def shard_of_replica(context: Any, count: tf.Tensor) -> Shard:

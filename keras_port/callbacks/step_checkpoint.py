@@ -2,8 +2,6 @@
 
 import os
 import pathlib
-import re
-import string
 
 from absl import logging
 import keras
@@ -11,6 +9,7 @@ import keras
 from keras_port._support import check_integer
 from keras_port.callbacks._monitor import Mode
 from keras_port.callbacks._monitor import Monitor
+from keras_port.callbacks._path_template import PathTemplate
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.checkpoints import CheckpointRecord
 from keras_port.checkpoints import atomic_file
@@ -19,8 +18,6 @@ from keras_port.checkpoints import read_record
 from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import write_model
 from keras_port.training import is_chief
-
-SUFFIXES = (".keras", ".weights.h5")
 
 
 class StepCheckpoint(EvaluationListener):
@@ -35,7 +32,8 @@ class StepCheckpoint(EvaluationListener):
     Args:
         path: File to write, ending with `.keras` (the model and its optimizer)
             or `.weights.h5`. With `{step}` or the name of a result in it, as
-            in `"model-{step:06d}.keras"`, every save makes its own file.
+            in `"model-{step:06d}.keras"`, every save makes its own file. `~`
+            is your home directory; a bucket such as `gs://` is rejected.
         monitor: Result of the evaluations to watch. Defaults to
             `"val_accuracy"`.
         mode: `"max"`, `"min"`, or `"auto"` to infer it from the name, which
@@ -44,9 +42,11 @@ class StepCheckpoint(EvaluationListener):
             Defaults to 0.
         save_best_only: Whether to save only after an improvement, and not
             after every evaluation. Defaults to `True`.
-        max_to_keep: Number of newest files to keep if every save makes its own
-            file; the best one is always kept, too. `None` keeps all. Defaults
-            to 5, as in TensorFlow 1's `Saver`.
+        max_to_keep: Number of files to keep, those of the last steps, if every
+            save makes its own file; the best one is always kept, too. Files
+            that an earlier training saved with the same `path` and `monitor`
+            count. No other file is removed. `None` keeps all. Defaults to 5,
+            as in TensorFlow 1's `Saver`.
         overwrite: Whether to overwrite the files of an earlier training, even
             by worse ones. Defaults to `False`.
 
@@ -59,8 +59,8 @@ class StepCheckpoint(EvaluationListener):
         ValueError: If `path` has another suffix or a wrong placeholder,
             `max_to_keep` is not a positive integer, or the direction is
             unknown; and, before the first step, if the evaluations do not
-            produce `monitor`, or if a file exists that `StepCheckpoint` did
-            not write or that was saved for another result.
+            produce `monitor`, or if a file that a save may replace was not
+            written by `StepCheckpoint` or was saved for another result.
         OSError: Before the first step, if the directory cannot be written to;
             later, if saving fails. Files saved earlier stay unchanged.
 
@@ -70,7 +70,10 @@ class StepCheckpoint(EvaluationListener):
     >>> history = model.fit(
     ...     batches,
     ...     steps_per_epoch=4,
-    ...     callbacks=[StepEvaluation(splits.validation), checkpoint],
+    ...     callbacks=[
+    ...         StepEvaluation(splits.validation, eval_freq=2),
+    ...         checkpoint,
+    ...     ],
     ...     verbose=0,
     ... )
     """
@@ -87,8 +90,8 @@ class StepCheckpoint(EvaluationListener):
         overwrite: bool = False,
     ) -> None:
         super().__init__()
-        self.path = os.fspath(path)
-        check_path(self.path)
+        self._template = PathTemplate(path)
+        self.path = str(self._template.path)
         if max_to_keep is not None:
             max_to_keep = check_integer(
                 "max_to_keep",
@@ -110,16 +113,15 @@ class StepCheckpoint(EvaluationListener):
         self.best, self.best_path, self._kept = None, None, []
         if not is_chief(self.model):
             return
-        directory = make_writable_directory(pathlib.Path(self.path).parent)
-        remove_leftovers(directory, self._get_pattern())
-        for path in sorted(directory.iterdir()):
-            if self._get_pattern().fullmatch(path.name):
-                self._adopt(path)
+        directory = make_writable_directory(self._template.directory)
+        remove_leftovers(directory, self._template.may_write)
+        if not self.overwrite:
+            self._adopt_files(directory)
 
     def on_evaluation_names(self, names: list[str]) -> None:
         """Rejects a `monitor` or a placeholder that no evaluation produces."""
         self._monitor.check_available(names)
-        unknown = find_placeholders(self.path) - {"step", *names}
+        unknown = self._template.placeholders - {"step", *names}
         if unknown:
             raise ValueError(
                 f"`path={self.path!r}` has the placeholders {sorted(unknown)}, "
@@ -134,7 +136,7 @@ class StepCheckpoint(EvaluationListener):
         is_better = self._monitor.is_better(value, self.best)
         if not is_better and self.save_best_only:
             return
-        path = pathlib.Path(self.path.format(step=step, **logs))
+        path = self._template.format({**logs, "step": step})
         record = CheckpointRecord(self.monitor, value, step)
         if is_chief(self.model):
             save_model(self.model, path, record)
@@ -143,34 +145,61 @@ class StepCheckpoint(EvaluationListener):
         self._kept = [kept for kept in self._kept if kept != path] + [path]
         self._remove_old()
 
-    def _adopt(self, path: pathlib.Path) -> None:
-        """Counts a file of an earlier training as saved, or rejects it."""
-        if self.overwrite:
-            return
-        record = read_record(path)
-        if record is None or record.monitor != self.monitor:
-            reason = (
-                "was not written by StepCheckpoint"
-                if record is None
-                else f"was saved for {record.monitor}, not {self.monitor}"
-            )
-            raise ValueError(
-                f"{path} {reason}. Move it away, choose another `path`, or "
-                "pass `overwrite=True`."
-            )
-        self._kept.append(path)
-        if self._monitor.is_better(record.value, self.best):
-            self.best, self.best_path = record.value, path
-            logging.info(
-                "%s has %s=%g from step %d; only a better one replaces it.",
-                path,
-                record.monitor,
-                record.value,
-                record.step,
-            )
+    def _adopt_files(self, directory: pathlib.Path) -> None:
+        """Counts the files of an earlier training as saved."""
+        adopted = []
+        for path in sorted(directory.iterdir()):
+            record = self._read_own_record(path)
+            if record is None:
+                continue
+            adopted.append((record.step, path))
+            if self._monitor.is_better(record.value, self.best):
+                self.best, self.best_path = record.value, path
+                logging.info(
+                    "%s has %s=%g from step %d; only a better one replaces it.",
+                    path,
+                    record.monitor,
+                    record.value,
+                    record.step,
+                )
+        # By step, because names without leading zeros sort differently.
+        self._kept = [path for _, path in sorted(adopted)]
+
+    def _read_own_record(self, path: pathlib.Path) -> CheckpointRecord | None:
+        """Returns the record of a file that `path` may replace.
+
+        Returns:
+            `None` for every other file of the directory.
+
+        Raises:
+            ValueError: If the file was not saved by this `path` and `monitor`.
+        """
+        if not self._template.is_like(path.name):
+            return None
+        may_write = self._template.may_write(path.name)
+        try:
+            record = read_record(path)
+        except ValueError:
+            if may_write:
+                raise
+            return None
+        if record and self._template.wrote(path.name, record):
+            if record.monitor == self.monitor:
+                return record
+            reason = f"was saved for {record.monitor}, not {self.monitor}"
+        elif not may_write:
+            return None
+        elif record:
+            reason = f"was saved at step {record.step} and then renamed"
+        else:
+            reason = "was not written by StepCheckpoint"
+        raise ValueError(
+            f"{path} {reason}. Move it away, choose another `path`, or pass "
+            "`overwrite=True`."
+        )
 
     def _remove_old(self) -> None:
-        if self.max_to_keep is None or not find_placeholders(self.path):
+        if self.max_to_keep is None or not self._template.placeholders:
             return
         if not is_chief(self.model):
             return
@@ -178,14 +207,6 @@ class StepCheckpoint(EvaluationListener):
             if path != self.best_path:
                 path.unlink(missing_ok=True)
                 self._kept.remove(path)
-
-    def _get_pattern(self) -> re.Pattern[str]:
-        name = pathlib.Path(self.path).name
-        parts = [
-            re.escape(text) + ("" if field is None else ".+")
-            for text, field, _, _ in string.Formatter().parse(name)
-        ]
-        return re.compile("".join(parts))
 
 
 def save_model(
@@ -201,28 +222,3 @@ def save_model(
             "saved earlier are unchanged. Free disk space, then run the same "
             "command again."
         ) from error
-
-
-def check_path(path: str) -> None:
-    """Raises `ValueError` for a path that could never be written."""
-    if not path.endswith(SUFFIXES):
-        raise ValueError(
-            f"`path` must end with one of {SUFFIXES}. Received: path={path!r}"
-        )
-    if find_placeholders(path) and find_placeholders(os.path.dirname(path)):
-        raise ValueError(
-            "`path` may have placeholders in the file's name only. "
-            f"Received: path={path!r}"
-        )
-
-
-def find_placeholders(path: str) -> set[str]:
-    """Returns the names in braces: `{"step"}` for `"m-{step:06d}.keras"`."""
-    try:
-        fields = {field for _, field, _, _ in string.Formatter().parse(path)}
-    except ValueError as error:
-        raise ValueError(
-            f"`path={path!r}` has a wrong placeholder: {error}. Write it like "
-            "`model-{step:06d}.keras`."
-        ) from error
-    return {field for field in fields if field is not None}

@@ -1,4 +1,4 @@
-"""Files that are complete or not there, and what they hold."""
+"""Files that are complete or absent, and what they hold."""
 
 from keras_port.checkpoints.atomic_file import PARTIAL as PARTIAL
 from keras_port.checkpoints.atomic_file import atomic_file

@@ -1,15 +1,14 @@
-"""Files that are written while the training goes on."""
+"""Writes files while the training continues."""
 
 from collections.abc import Callable
 import threading
 
 
 class BackgroundWriter:
-    """Runs one writing after the other, beside the caller.
+    """Runs one write after the other in a thread.
 
-    A new one waits for the one before, so the order is kept and no more than
-    one copy is in memory. An error is raised by the next call here: nobody
-    else would hear of it.
+    A write waits for the one before, so the order is kept and memory holds at
+    most one copy. If a write raises an error, the next call raises it.
     """
 
     def __init__(self) -> None:
@@ -17,7 +16,7 @@ class BackgroundWriter:
         self._error: Exception | None = None
 
     def submit(self, write: Callable[[], None]) -> None:
-        """Starts `write` when the one before has ended."""
+        """Starts `write` after the write before it has ended."""
         self.wait()
 
         def run() -> None:
@@ -26,15 +25,15 @@ class BackgroundWriter:
             except Exception as error:  # noqa: BLE001 (raised by `wait`)
                 self._error = error
 
-        # No daemon: a process that ends in order finishes the file.
+        # Not a daemon: a process that ends normally finishes the file.
         self._thread = threading.Thread(target=run, name="keras_port writer")
         self._thread.start()
 
     def wait(self) -> None:
-        """Returns when all is written.
+        """Waits until everything is written.
 
         Raises:
-            Exception: What the last `write` raised.
+            Exception: The error of the last `write`.
         """
         if self._thread is not None:
             self._thread.join()

@@ -1,4 +1,4 @@
-"""What a saved model was worth, kept inside its own file."""
+"""The result for which a model was saved, inside the saved file."""
 
 import dataclasses
 import json
@@ -9,19 +9,21 @@ import zipfile
 
 import h5py
 
+from keras_port._support import local_path
+
 MEMBER = "keras_port.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointRecord:
-    """Tells when a model was saved and how good it was.
+    """Says when a model was saved, and for which result.
 
-    It is a part of the saved file, so that the two always belong together.
+    The record is inside the saved file, so it cannot belong to another one.
 
     Args:
         monitor: Name of the result, such as `"val_accuracy"`.
         value: Its value when the file was saved.
-        step: Updates of the optimizer at that time.
+        step: Number of optimizer updates at that time.
 
     Example:
 
@@ -36,7 +38,7 @@ class CheckpointRecord:
 
 
 def read_record(path: str | os.PathLike[str]) -> CheckpointRecord | None:
-    """Returns the record that a saved model carries.
+    """Returns the record inside a saved model.
 
     Args:
         path: A `.keras` or `.weights.h5` file.
@@ -47,7 +49,8 @@ def read_record(path: str | os.PathLike[str]) -> CheckpointRecord | None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is broken.
+        ValueError: If the file is broken, or `path` is empty or a bucket such
+            as `gs://`.
 
     Example:
 
@@ -63,7 +66,7 @@ def read_record(path: str | os.PathLike[str]) -> CheckpointRecord | None:
     >>> read_record("model.keras").step
     4
     """
-    path = pathlib.Path(path)
+    path = local_path("path", path)
     if not path.exists():
         raise FileNotFoundError(f"There is no saved model at {path}.")
     try:
@@ -71,8 +74,8 @@ def read_record(path: str | os.PathLike[str]) -> CheckpointRecord | None:
         return None if text is None else CheckpointRecord(**json.loads(text))
     except Exception as error:  # of zipfile, zlib, HDF5, JSON
         raise ValueError(
-            f"{path} is not a whole saved model: {error}. Move it away, and "
-            "save again."
+            f"{path} is not a complete saved model: {error}. Move it away, and "
+            "save the model again."
         ) from error
 
 

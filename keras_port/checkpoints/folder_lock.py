@@ -1,4 +1,4 @@
-"""One process at a time in a folder."""
+"""One process at a time in a directory."""
 
 import contextlib
 import os
@@ -10,32 +10,32 @@ NAME = ".lock"
 
 
 class FolderLock:
-    """Keeps a folder for this process, until it is released or ends.
+    """Locks a directory for this process, until it is released or ends.
 
-    The operating system holds the lock, not the file: whatever ends the
-    process, the folder is free again. Within a process the newest lock takes
-    the folder over, since a training that raised, in a notebook, can leave an
-    older one behind. Windows has no such locks, and nothing is checked there.
+    The operating system holds the lock, so a process that is killed releases
+    it. Processes that this one forks do not hold it. Within a process the
+    newest lock replaces an older one, because a training that raised an error
+    in a notebook may have left it. On Windows nothing is locked.
 
     Args:
-        folder: An existing folder.
+        directory: An existing directory.
 
     Raises:
-        OSError: If another process has it.
+        OSError: If another process has the lock.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        key = str(folder.resolve())
+    def __init__(self, directory: pathlib.Path) -> None:
+        key = str(directory.resolve())
         if key in _held:
             _held[key].release()
-        self._file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
-        self._finalizer = weakref.finalize(self, os.close, self._file)
+        self._file = os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        self._finalizer = weakref.finalize(self, unlock, self._file)
         if not is_taken(self._file):
             owner = os.read(self._file, 32).decode(errors="replace").strip()
             self.release()
             raise OSError(
-                f"{folder} is in use by another training (process {owner}). "
-                "Wait for its end, or choose another folder."
+                f"{directory} is in use by another training (process {owner}). "
+                "Wait until it ends, or choose another directory."
             )
         with contextlib.suppress(OSError):  # The number is for the message.
             os.truncate(self._file, 0)
@@ -43,8 +43,15 @@ class FolderLock:
         _held[key] = self
 
     def release(self) -> None:
-        """Gives the folder back."""
+        """Unlocks the directory."""
         self._finalizer()
+
+    def forget(self) -> None:
+        """Closes the file without unlocking it, in a forked process."""
+        # Unlocking would take the lock from the parent: `fork` copies the
+        # descriptor, and the lock belongs to the open file behind both.
+        if self._finalizer.detach():
+            os.close(self._file)
 
 
 _held: weakref.WeakValueDictionary[str, FolderLock] = (
@@ -53,7 +60,7 @@ _held: weakref.WeakValueDictionary[str, FolderLock] = (
 
 
 def is_taken(file: int) -> bool:
-    """Takes the lock of an open file, and tells whether that worked."""
+    """Locks an open file, and returns whether that worked."""
     if sys.platform == "win32":
         return True
     import fcntl
@@ -63,3 +70,29 @@ def is_taken(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def unlock(file: int) -> None:
+    """Unlocks an open file for every process that has it, and closes it."""
+    if sys.platform != "win32":
+        import fcntl
+
+        # Closing is not enough: a process that a C library forked may still
+        # have the file open.
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
+    os.close(file)
+
+
+def forget_locks() -> None:
+    """Gives up what a forked process has of its parent's locks.
+
+    Otherwise workers that outlive a killed training would hold its directory.
+    """
+    for lock in list(_held.values()):
+        lock.forget()
+    _held.clear()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=forget_locks)

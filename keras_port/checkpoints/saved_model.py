@@ -1,10 +1,11 @@
-"""Saving a model with a record of its worth, also to a full disk."""
+"""Saves a model with the value it was saved for, safely on a full disk."""
 
 import dataclasses
 import io
 import json
 import pathlib
 import tempfile
+from typing import Any
 import zipfile
 
 import h5py
@@ -34,18 +35,36 @@ def write_model(
 
 
 def weights_content(model: keras.Model, text: str) -> bytes:
-    """Returns what `save_weights` writes, with the record's text.
+    """Returns what `save_weights` writes, and the record's text.
 
-    Made in memory, because HDF5 ends the process by a segmentation fault when
-    the disk runs full under its open file, and written by Python, which raises
-    an `OSError`. Keras makes a `.keras` file in the same way, and its member
-    is what `save_weights` writes.
+    HDF5 ends the process with a segmentation fault if the disk runs full under
+    its open file. So the file is made in memory, and Python writes it, which
+    raises an `OSError`. Keras makes a file in memory only for a `.keras`
+    archive, which needs the configuration of the model. A `WeightsOf` has one
+    even if the model, its optimizer or its loss does not.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        archive = pathlib.Path(folder, "model.keras")
-        model.save(archive)
+    with tempfile.TemporaryDirectory() as directory:
+        archive = pathlib.Path(directory, "model.keras")
+        keras.saving.save_model(WeightsOf(model), archive)
         with zipfile.ZipFile(archive) as file:
             content = io.BytesIO(file.read(WEIGHTS))
     with h5py.File(content, "a") as file:
+        del file["vars"]  # Of the layer around the model; it is empty.
+        for name in list(file["model"]):
+            file.move(f"model/{name}", name)
+        del file["model"]
         file.attrs[MEMBER] = text
     return content.getvalue()
+
+
+class WeightsOf(keras.layers.Layer):  # type: ignore[misc]
+    """Holds a model whose weights are saved without its configuration."""
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__(name="weights")
+        self.model = model
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns nothing: the file is never loaded as a model."""
+        return {}

@@ -1,4 +1,4 @@
-"""Arrays and plain values in one file that is whole or not there."""
+"""Arrays and JSON values in one file that is complete or absent."""
 
 import io
 import json
@@ -14,23 +14,23 @@ from keras_port.checkpoints.atomic_file import atomic_file
 FORMAT = 1
 MANIFEST = "manifest"
 ARRAY_KEY = "__array__"
-# Bytes that are still in the processor's cache when, behind the checksum, the
-# system reads them once more: the training beside it needs the memory as well.
+# In bytes. So small that a piece is still in the processor's cache when the
+# system reads it after the checksum: the training needs the memory as well.
 PIECE = 1 << 18
 
 
 def write_snapshot(path: pathlib.Path, content: dict[str, Any]) -> None:
     """Writes nested dictionaries and lists of JSON values and arrays.
 
-    The arrays are members of a `.npz` file, the rest is its manifest in JSON.
-    Nothing is pickled.
+    The arrays are members of a `.npz` file. The other values are in its
+    manifest, which is JSON. Nothing is pickled.
 
     Raises:
-        TypeError: For a value that is neither, also inside an array.
+        TypeError: For a value that is neither, and for an array of objects.
         OSError: If the file cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
-    manifest = {"format": FORMAT, "content": packed(content, arrays)}
+    manifest = {"format": FORMAT, "content": pack(content, arrays)}
     text = json.dumps(manifest).encode()
     arrays[MANIFEST] = np.frombuffer(text, np.uint8)
     with atomic_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
@@ -43,15 +43,15 @@ def write_member(
 ) -> None:
     """Adds an array as `np.savez` does, but without copying it.
 
-    `np.savez` copies each array part by part and holds Python's lock
-    meanwhile, so that the training beside it waits. Here the checksum and the
-    system read the array's own memory, and neither holds the lock.
+    `np.savez` copies every array in pieces and holds Python's lock, so the
+    training would wait. Here the checksum and the system read the array's own
+    memory without the lock.
     """
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, np.lib.format.header_data_from_array_1_0(array)
     )
-    # What is written piece by piece may grow beyond 4 GiB.
+    # A member that is written in pieces may become larger than 4 GiB.
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
         member.write(header.getvalue())
         content = array.reshape(-1).view(np.uint8).data
@@ -60,38 +60,40 @@ def write_member(
 
 
 def read_snapshot(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns what `write_snapshot` wrote.
+    """Returns the content of a file of `write_snapshot`.
 
     Raises:
-        ValueError: If the file is not whole; each member has a checksum.
+        ValueError: If the file is not complete; every member has a checksum.
     """
     try:
-        # The values are checked against their CRC as they are read. Given a
-        # path, NumPy would leave a broken file open.
+        # Reading a member verifies its checksum. Given a path, NumPy would
+        # leave a broken file open.
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             arrays = {name: archive[name] for name in archive.files}
         manifest = json.loads(arrays.pop(MANIFEST).tobytes())
         if manifest["format"] != FORMAT:
             raise ValueError(f"its format is {manifest['format']}")
-        content: dict[str, Any] = unpacked(manifest["content"], arrays)
+        content: dict[str, Any] = unpack(manifest["content"], arrays)
     except Exception as error:  # of zipfile, zlib, NumPy
-        raise ValueError(f"{path} is not a whole snapshot: {error}.") from error
+        raise ValueError(
+            f"{path} is not a complete snapshot: {error}."
+        ) from error
     return content
 
 
-def packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Returns `value` for JSON, its arrays moved to `arrays`."""
+def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Returns `value` for JSON, and moves its arrays to `arrays`."""
     if isinstance(value, dict):
-        return {str(k): packed(v, arrays) for k, v in value.items()}
+        return {str(k): pack(v, arrays) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [packed(v, arrays) for v in value]
+        return [pack(v, arrays) for v in value]
     if isinstance(value, np.ndarray):
         if value.dtype.hasobject:
             raise TypeError("An array of Python objects would be pickled.")
         key = f"array_{len(arrays)}"
-        # The bits of a type that is not NumPy's own, as bfloat16, go as
-        # integers.
+        # The bits of a dtype that is not NumPy's own, such as bfloat16, are
+        # saved as integers.
         plain = value.dtype.isbuiltin != 2
         arrays[key] = value if plain else value.view(f"u{value.itemsize}")
         return {ARRAY_KEY: key, "dtype": value.dtype.name}
@@ -100,14 +102,14 @@ def packed(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return value
 
 
-def unpacked(value: Any, arrays: dict[str, np.ndarray]) -> Any:
-    """Returns what `packed` was given."""
+def unpack(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Returns the value that `pack` received."""
     if isinstance(value, list):
-        return [unpacked(v, arrays) for v in value]
+        return [unpack(v, arrays) for v in value]
     if not isinstance(value, dict):
         return value
     if ARRAY_KEY not in value:
-        return {k: unpacked(v, arrays) for k, v in value.items()}
+        return {k: unpack(v, arrays) for k, v in value.items()}
     array = arrays[value[ARRAY_KEY]]
     name = value["dtype"]
     return array if array.dtype.name == name else array.view(name)

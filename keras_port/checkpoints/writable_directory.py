@@ -4,12 +4,15 @@ import os
 import pathlib
 import tempfile
 
+from keras_port._support import local_path
+
 
 def make_writable_directory(directory: str | os.PathLike[str]) -> pathlib.Path:
     """Creates a directory and checks that a file can be written to it.
 
     Args:
-        directory: Path of the directory; its parents are created as well.
+        directory: Path of the directory; its parents are created as well. `~`
+            is your home directory.
 
     Returns:
         The path of the directory.
@@ -17,13 +20,14 @@ def make_writable_directory(directory: str | os.PathLike[str]) -> pathlib.Path:
     Raises:
         OSError: If the directory cannot be created or written to, with the
             reason and what to do.
+        ValueError: If `directory` is empty or a bucket such as `gs://`.
 
     Example:
 
     >>> make_writable_directory("runs/cnn").name
     'cnn'
     """
-    path = pathlib.Path(directory)
+    path = local_path("directory", directory)
     try:
         path.mkdir(parents=True, exist_ok=True)
         # By writing a file: permissions do not show that a disk is full or

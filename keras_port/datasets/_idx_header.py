@@ -35,7 +35,7 @@ def read_header(
     """Returns the type and the shape of the elements, and checks the size.
 
     Args:
-        stream: The file, unpacked, at its beginning.
+        stream: The file, decompressed, at its beginning.
         limit: How many bytes the stream can hold.
         exact: Whether it holds precisely `limit` bytes.
     """
@@ -82,12 +82,13 @@ def read_magic(stream: BinaryIO | gzip.GzipFile) -> bytes:
     # A web page begins with a tag, perhaps after a byte order mark.
     if begin.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise IdxError(
-            "the file is an HTML page, not IDX data: the download went wrong, "
-            f"and the server's answer was saved instead. {DOWNLOAD_AGAIN}"
+            "the file is an HTML page, not IDX data: the download failed, and "
+            f"the answer of the server was saved. {DOWNLOAD_AGAIN}"
         )
     raise IdxError(
         f"this is not an IDX file: it begins with {begin!r}, expected two zero "
-        "bytes, the type of the elements and the number of dimensions"
+        "bytes, the type of the elements and the number of dimensions. Pass an "
+        "IDX file"
     )
 
 
@@ -96,12 +97,13 @@ def parse_magic(magic: bytes) -> tuple[np.dtype[Any], int]:
     if magic[2] not in ELEMENT_TYPES:
         known = ", ".join(f"0x{code:02X}" for code in ELEMENT_TYPES)
         raise IdxError(
-            f"unknown type of elements 0x{magic[2]:02X}; IDX knows {known}"
+            "the type of the elements must be one of "
+            f"{known}. Received: 0x{magic[2]:02X}. {DOWNLOAD_AGAIN}"
         )
     if not 1 <= magic[3] <= MAX_RANK:
         raise IdxError(
             f"the header announces {magic[3]} dimensions, expected 1 to "
-            f"{MAX_RANK}"
+            f"{MAX_RANK}. {DOWNLOAD_AGAIN}"
         )
     return ELEMENT_TYPES[magic[2]], magic[3]
 
@@ -115,5 +117,7 @@ def parse_shape(header: bytearray, rank: int) -> tuple[int, ...]:
         )
     shape = struct.unpack(f">{rank}I", header)
     if 0 in shape:
-        raise IdxError(f"the header announces no data, shape {shape}")
+        raise IdxError(
+            f"the header announces no data, shape {shape}. {DOWNLOAD_AGAIN}"
+        )
     return shape

@@ -1,4 +1,4 @@
-"""Arrays that are in a file and not in memory."""
+"""Arrays in a memory-mapped file."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import tensorflow as tf
 
 
 def is_mapped(array: Any) -> bool:
-    """Tells whether an array, or what it is a view of, is a mapped file.
+    """Returns whether an array is a mapped file or a view of one.
 
-    The type does not tell: a view may be a plain array, and a copy of an
-    `np.memmap` is one too, in memory.
+    The type is not enough: a view may be a plain array, and a copy of an
+    `np.memmap` in memory has the type `np.memmap`.
     """
     while isinstance(array, (np.ndarray, memoryview)):
         array = array.base if isinstance(array, np.ndarray) else array.obj

@@ -13,6 +13,7 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
+from keras_port._support import local_path
 from keras_port.datasets._idx_header import DOWNLOAD_AGAIN
 from keras_port.datasets._idx_header import IdxError
 from keras_port.datasets._idx_header import read_header
@@ -30,16 +31,17 @@ def read_idx(
 ) -> npt.NDArray[Any]:
     """Reads an IDX file, raw or gzip-compressed, into an array.
 
-    The content of the file, not its name, tells whether it is compressed. A
+    The content of the file, not its name, decides whether it is compressed. A
     header that announces more data than the file holds raises an error before
     memory is allocated.
 
     With `mmap=True` the data stay in the file, for data larger than memory. The
     operating system reads the parts that are used. The header is still checked.
-    Do not change the file while it is mapped: truncating it ends the process.
+    Do not change the file while it is mapped: if it gets shorter, the process
+    ends.
 
     Args:
-        path: The file.
+        path: The file. `~` is your home directory.
         mmap: Whether to map the file, which must be uncompressed, instead of
             reading it. Defaults to False.
 
@@ -52,10 +54,11 @@ def read_idx(
         part of it. Bytes have no order.
 
     Raises:
-        ValueError: If the file is anything but one whole IDX file of at least
-            one element, or is compressed and should be mapped; the message
-            names the file and what is wrong.
-        IsADirectoryError: If `path` is a folder.
+        ValueError: If the file is not one complete IDX file with at least one
+            element, or is compressed and should be mapped; the message names
+            the file and the problem. Also if `path` is empty or a bucket such
+            as `gs://`.
+        IsADirectoryError: If `path` is a directory.
         FileNotFoundError: If there is no such file.
 
     Example:
@@ -63,7 +66,7 @@ def read_idx(
     >>> keras_port.datasets.read_idx("train-images-idx3-ubyte.gz").shape
     (60000, 28, 28)
     """
-    path = Path(path)
+    path = local_path("path", path)
     size = file_size(path)
     try:
         with path.open("rb") as file:
@@ -92,13 +95,14 @@ def file_size(path: Path) -> int:
     found = path.stat()
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(
-            f"{path} is a folder; `path` must be an IDX file"
+            f"{path} is a directory; `path` must be an IDX file. Pass one of "
+            "its files, or pass the directory to `load_mnist`"
         )
     # Opening a pipe would wait for a writer, possibly forever.
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(
-            f"{path} is not a regular file (a pipe or a device?); `path` must "
-            "be an IDX file"
+            f"{path} is not a regular file, but perhaps a pipe or a device; "
+            "`path` must be an IDX file. Copy the data to a file"
         )
     return found.st_size
 
@@ -123,7 +127,7 @@ def packed_error(path: Path) -> IdxError:
         packed = shlex.quote(f"{path}.gz")
         command = f"mv {name} {packed} && gunzip -k {packed}"
     return IdxError(
-        "a gzip-compressed file cannot be mapped (`mmap=True`). Unpack it "
+        "a gzip-compressed file cannot be mapped (`mmap=True`). Decompress it "
         f"first: {command}"
     )
 
@@ -134,7 +138,7 @@ def read_stream(
     """Reads the header and the elements of an IDX file.
 
     Args:
-        stream: The file, unpacked, at its beginning.
+        stream: The file, decompressed, at its beginning.
         limit: How many bytes the stream can hold.
         exact: Whether it holds precisely `limit` bytes.
     """

@@ -82,13 +82,14 @@ class ImageSplit:
     def __getitem__(self, part: slice) -> "ImageSplit":
         if not isinstance(part, slice):
             raise TypeError(
-                "an ImageSplit takes slices, as in split[:1000]. Received: "
-                f"{part!r}. For one image write split.images[0]"
+                "The index of an ImageSplit must be a slice, as in "
+                f"split[:1000]. Received: {part!r}. For one image write "
+                "split.images[0]"
             )
         if not len(range(len(self))[part]):
             raise ValueError(
                 f"{part} selects none of the {len(self)} images, and an "
-                "ImageSplit needs at least one"
+                "ImageSplit must have at least one. Pass a larger slice"
             )
         return ImageSplit(
             self.images[part],
@@ -135,7 +136,7 @@ class ImageSplit:
 
 
 def read_only(array: UINT8) -> UINT8:
-    """Returns a view that cannot be written through."""
+    """Returns a read-only view."""
     view = array.view()
     view.setflags(write=False)
     return view
@@ -146,14 +147,15 @@ def check_images(images: Any) -> None:
     check_array("images", images, "uint8 (n, height, width)")
     if images.dtype != np.uint8:
         raise ValueError(
-            "`images` must be uint8: pixels stay 0 to 255 here, and are scaled "
-            f"to [0, 1] once, where a batch is made. Received: {images.dtype}. "
-            "Pass the pixels as they were before scaling"
+            "`images` must be uint8: pixels from 0 to 255, which are scaled to "
+            f"[0, 1] when a batch is made. Received: {images.dtype}. Pass the "
+            "pixels before scaling"
         )
     if images.ndim != 3 or 0 in images.shape:
         raise ValueError(
             "`images` must have the shape (n, height, width), each at least "
-            f"1. Received: {images.shape}"
+            f"1. Received: {images.shape}. Remove a channel axis with "
+            "images[..., 0]"
         )
 
 
@@ -163,20 +165,20 @@ def check_labels(labels: Any, count: int, num_classes: int) -> None:
     if labels.dtype != np.uint8 or labels.ndim != 1:
         raise ValueError(
             "`labels` must be uint8 of shape (n,). Received: "
-            f"{labels.dtype} {labels.shape}. Whole numbers become uint8 with "
-            "labels.astype(np.uint8), one-hot rows first with "
-            "labels.argmax(axis=1)"
+            f"{labels.dtype} {labels.shape}. Convert integers with "
+            "labels.astype(np.uint8), and one-hot rows with "
+            "labels.argmax(axis=1).astype(np.uint8)"
         )
     if len(labels) != count:
         raise ValueError(
-            "`images` and `labels` must be equally many. Received: "
+            "`images` and `labels` must have the same length. Received: "
             f"{count} images, {len(labels)} labels"
         )
     if (high := labels.max()) >= num_classes:
         raise ValueError(
             f"`labels` must be from 0 to {num_classes - 1}. Received: label "
-            f"{high} at index {labels.argmax()}. Correct it, or raise "
-            f"`num_classes`, now {num_classes}"
+            f"{high} at index {labels.argmax()}. Fix it, or pass a larger "
+            f"`num_classes` than {num_classes}"
         )
 
 
@@ -185,5 +187,5 @@ def check_array(name: str, value: Any, expected: str) -> None:
     if not isinstance(value, np.ndarray):
         raise TypeError(
             f"`{name}` must be a NumPy array, {expected}. Received: "
-            f"{type(value).__name__}"
+            f"{type(value).__name__}. Convert it with np.asarray"
         )

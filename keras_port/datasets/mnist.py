@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from keras_port._support import check_integer
+from keras_port._support import local_path
 from keras_port.datasets.idx import read_idx
 from keras_port.datasets.image_split import ImageSplit
 
@@ -45,33 +46,34 @@ def load_mnist(
     validation_size: int = 5000,
     mmap: bool = False,
 ) -> Splits:
-    """Loads MNIST from the package, or a similar data set from a folder.
+    """Loads MNIST from the package, or a similar data set from a directory.
 
     No network is used. The first training images are the validation split, as
     in the TensorFlow 1 tutorials.
 
     Args:
-        data_dir: Folder with `train-images-idx3-ubyte`,
+        data_dir: Directory with `train-images-idx3-ubyte`,
             `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-            `t10k-labels-idx1-ubyte`, each as it is or as `.gz`, also written
-            `train-images.idx3-ubyte`. Where both are there, the uncompressed
-            file is read. `~` is your home. Images may have any size, labels
+            `t10k-labels-idx1-ubyte`, with or without `.gz`, or with `.idx`
+            instead of `-idx`. If both forms exist, the uncompressed file is
+            read. `~` is your home directory. Images may have any size, labels
             are from 0 to 9. Defaults to None, the MNIST in the package.
         validation_size: Number of training images to set aside, at least 1
             and fewer than there are. Defaults to 5,000.
         mmap: Whether to leave the images in their two files and map these,
             for data larger than memory. The files must be uncompressed, and
-            `data_dir` is needed. Defaults to False, all is read.
+            `data_dir` is required. Defaults to False, read everything.
 
     Returns:
         `Splits(train, validation, test)` of `ImageSplit`.
 
     Raises:
-        FileNotFoundError: If the folder or some of the files are missing.
+        FileNotFoundError: If the directory or some of the files are missing.
         NotADirectoryError: If `data_dir` is a file.
-        ValueError: If a file is malformed, images and labels do not go
-            together, `validation_size` is out of range, or `mmap=True` where
-            the images are compressed.
+        ValueError: If a file is malformed, images and labels do not belong
+            together, `validation_size` is out of range, `data_dir` is empty or
+            a bucket such as `gs://`, or `mmap=True` and the images are
+            compressed.
 
     Example:
 
@@ -83,8 +85,8 @@ def load_mnist(
     if mmap and data_dir is None:
         raise ValueError(
             "`mmap=True` needs `data_dir`: the MNIST in the package is "
-            "compressed, and a compressed file cannot be mapped. Pass a folder "
-            "with the four files, unpacked"
+            "compressed, and a compressed file cannot be mapped. Pass a "
+            "directory with the four files, decompressed"
         )
     with contextlib.ExitStack() as stack:
         if data_dir is None:
@@ -95,16 +97,16 @@ def load_mnist(
         test = read_split(paths[2], paths[3], mmap)
     if train.images.shape[1:] != test.images.shape[1:]:
         raise ValueError(
-            f"{paths[0]}, {paths[2]}: the images of both files must be of the "
+            f"{paths[0]}, {paths[2]}: the images of both files must have the "
             f"same size. Received: {train.images.shape[1:]} and "
-            f"{test.images.shape[1:]}"
+            f"{test.images.shape[1:]}. Pass files of one data set"
         )
     check_integer("validation_size", validation_size, maximum=len(train) - 1)
     return Splits(train[validation_size:], train[:validation_size], test)
 
 
 def packaged_files(stack: contextlib.ExitStack) -> list[Path]:
-    """Returns the files that ship here, on disk until `stack` is closed."""
+    """Returns the files of the package, on disk until `stack` is closed."""
     folder = importlib.resources.files("keras_port.datasets") / "mnist_data"
     return [
         stack.enter_context(
@@ -115,19 +117,21 @@ def packaged_files(stack: contextlib.ExitStack) -> list[Path]:
 
 
 def find_files(data_dir: str | os.PathLike[str]) -> list[Path]:
-    """Returns the four files in a folder, or says which are missing."""
-    if not os.fspath(data_dir):
-        raise ValueError(
-            "`data_dir` is empty; pass a folder, or None for the MNIST that "
-            "comes with the package"
-        )
-    folder = Path(data_dir).expanduser()
+    """Returns the four files in a directory.
+
+    Raises:
+        FileNotFoundError: Names the files that are missing.
+    """
+    folder = local_path("data_dir", data_dir)
     if not folder.exists():
-        raise FileNotFoundError(f"`data_dir`: there is no folder {folder}")
+        raise FileNotFoundError(
+            f"`data_dir` must be a directory, and {folder} does not exist. "
+            "Pass None for the MNIST in the package"
+        )
     if not folder.is_dir():
         raise NotADirectoryError(
-            f"`data_dir`: {folder} is not a folder; pass the folder that holds "
-            "the four IDX files"
+            f"`data_dir` must be a directory, and {folder} is a file. Pass the "
+            "directory with the four IDX files"
         )
     found = [find_file(folder, stem, kind) for stem, kind in NAMES]
     missing = [
@@ -137,9 +141,9 @@ def find_files(data_dir: str | os.PathLike[str]) -> list[Path]:
     ]
     if missing:
         raise FileNotFoundError(
-            f"`data_dir`: {folder} lacks {', '.join(missing)}. Looked for each "
-            "name as it is and with .gz, and for the same with .idx instead "
-            "of -idx"
+            f"`data_dir`: {folder} has no {', '.join(missing)}. The name may "
+            "end with .gz, and may have .idx instead of -idx. Copy the missing "
+            "files there"
         )
     return [path for path in found if path is not None]
 
@@ -149,14 +153,14 @@ def find_file(folder: Path, stem: str, kind: str) -> Path | None:
     for ending in ("", ".gz"):
         for separator in "-.":
             path = folder / f"{stem}{separator}{kind}-ubyte{ending}"
-            # Some archives unpack into folders named like the files.
+            # Some archives make directories with the names of the files.
             if path.exists() and not path.is_dir():
                 return path
     return None
 
 
 def read_split(images_path: Path, labels_path: Path, mmap: bool) -> ImageSplit:
-    """Returns a file of images, perhaps mapped, with its file of labels."""
+    """Reads or maps a file of images, and reads its file of labels."""
     # Labels are small, and all of them are checked.
     images, labels = read_idx(images_path, mmap=mmap), read_idx(labels_path)
     try:

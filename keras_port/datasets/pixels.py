@@ -8,8 +8,8 @@ import numpy.typing as npt
 import tensorflow as tf
 
 FIX = (
-    "Pass the uint8 pixels, which are scaled here, or floats that you have "
-    "divided by 255 once."
+    "Pass the uint8 pixels, which are scaled here, or divide floats by 255 "
+    "once."
 )
 
 
@@ -60,7 +60,7 @@ def divide_array(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def scale_tensor(images: tf.Tensor) -> tf.Tensor:
-    """Does for a tensor what `scale_pixels` does for an array."""
+    """Returns a scaled tensor, as `scale_pixels` does for an array."""
     if not (images.dtype.is_integer or images.dtype.is_floating):
         raise wrong_type(images.dtype.name)
     if images.dtype != tf.uint8 and tf.executing_eagerly():
@@ -81,21 +81,19 @@ def check_values(images: npt.NDArray[Any]) -> None:
     """Raises `ValueError` unless floats are in [0, 1], integers in [0, 255]."""
     name = images.dtype.name
     is_integer = images.dtype.kind in "iu"
-    # NumPy tells bfloat16 and its like from other foreign types by name only.
+    # NumPy has no kind for bfloat16 and similar dtypes, only a name.
     if not (is_integer or "float" in name):
         raise wrong_type(name)
     if not images.size:
         return
     most = 255 if is_integer else 1
     low, high = images.min(), images.max()
-    # Written so that NaN, for which no comparison is true, is rejected.
+    # Not negated, because every comparison with NaN is false.
     if low >= 0 and high <= most:
         return
-    state = (
-        "no pixels" if is_integer else "already float, and unscaled or broken"
-    )
+    kind = "integer" if is_integer else "float"
     raise ValueError(
-        f"`images` are {state}: expected values from 0 to {most}. "
+        f"`images` of a {kind} dtype must have values from 0 to {most}. "
         f"Received: {name} from {low} to {high}. {FIX}"
     )
 

@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 
-def randomly_shifted(
+def shift_randomly(
     images: tf.Tensor, max_shift: int, seed: int, step: tf.Tensor
 ) -> tf.Tensor:
-    """Returns the images, each shifted at random; the border is black.
+    """Shifts every image at random, and fills the border with black.
 
     Args:
         images: Of shape (batch, height, width).

@@ -13,7 +13,7 @@ from keras_port.datasets._known_labels import note_labels
 from keras_port.datasets._mapped import row_gatherer
 from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.pixels import scale_pixels
-from keras_port.datasets.random_shift import randomly_shifted
+from keras_port.datasets.random_shift import shift_randomly
 
 # With two batches, the next batch is ready when a step ends.
 PREFETCHED = 2
@@ -109,7 +109,7 @@ def shuffled_batches(
             classes = tf.one_hot(classes, split.num_classes)
         pixels = gather_images(indices)
         if step is not None:
-            pixels = randomly_shifted(pixels, max_shift, seed, step)
+            pixels = shift_randomly(pixels, max_shift, seed, step)
             pixels = tf.reshape(pixels, (-1, *shape))
             pixels = tf.ensure_shape(pixels, (indices.shape[0], *shape))
         return scale_pixels(pixels), classes
@@ -128,11 +128,11 @@ def shuffled_batches(
     )
     if max_shift:
         numbered = batches.enumerate(start_batch)
-        batches = mapped(
+        batches = map_dataset(
             numbered, lambda step, indices: make_batch(indices, step)
         )
     else:
-        batches = mapped(batches, make_batch)
+        batches = map_dataset(batches, make_batch)
     batches = batches.apply(length).prefetch(PREFETCHED)
     batches = batches.with_options(batch_options())
     note_labels(batches, split.labels)
@@ -170,10 +170,10 @@ def shuffled_indices(
     numbers = tf.data.Dataset.counter(first_epoch)
     if epochs is not None:
         numbers = numbers.take(max(epochs - first_epoch, 0))
-    return mapped(numbers, order)
+    return map_dataset(numbers, order)
 
 
-def mapped(
+def map_dataset(
     dataset: tf.data.Dataset, function: Callable[..., Any]
 ) -> tf.data.Dataset:
     """Returns `dataset.map(function)` for a function of operations alone.

@@ -164,12 +164,12 @@ class Towers:
     def split(self, batch: Batch) -> Iterator[tuple[Shard, Batch]]:
         """Yields the shard and the rows of every tower, on its device."""
         count = len(self._devices)
-        drawn: Draws = {}
+        samples: Draws = {}
         with tf.device(CPU), tf.name_scope("slices"):
             batch = Batch(*tf.nest.map_structure(to_tensor, tuple(batch)))
             size = batch.size
             shards = [
-                even_shard(number, count, size, drawn)
+                even_shard(number, count, size, samples)
                 for number in range(count)
             ]
         for number, (device, shard) in enumerate(

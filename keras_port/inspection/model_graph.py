@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_port._support import local_path
 from keras_port._support import unnumbered_name
 from keras_port.inspection.evaluation import Evaluation
 from keras_port.inspection.graph_page import graph_page
@@ -181,12 +182,15 @@ class ModelGraph:
 
         Args:
             path: File to write, such as `"graph.html"`. An existing file is
-                replaced.
+                replaced. `~` is your home directory.
 
         Returns:
             The path.
+
+        Raises:
+            ValueError: If `path` is empty or a bucket such as `gs://`.
         """
-        file = pathlib.Path(path)
+        file = local_path("path", path)
         file.write_text(graph_page(self.name, self.operations), "utf-8")
         return file
 

@@ -18,15 +18,16 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     No Keras file format stores the random state of the stock `Dropout`
     (keras#19796), so a resumed run samples different masks. This layer stores
     the state with the weights, in `.keras`, `.weights.h5` and
-    `tf.train.Checkpoint`.
+    `tf.train.Checkpoint`. Weights move between this layer and the stock one in
+    both directions; the stock layer ignores the state.
 
     In training every input is set to 0 with probability `rate`; the others are
     multiplied by `1 / (1 - rate)`, so that the expected sum is unchanged
     (Srivastava et al., 2014, in its "inverted" form, as `tf.nn.dropout`
     computes it). In inference the inputs do not change.
 
-    TensorFlow 1 asks for the probability to keep, Keras for the one to drop.
-    Give one of the two, as a keyword argument, so that they are never mixed up.
+    Keras asks for the probability to drop, TensorFlow 1 for the one to keep.
+    Give one of the two. A number without a name is Keras' `rate`.
 
     If several devices share a batch, every device uses its rows of the mask
     that one device would sample for the whole batch. The stock `Dropout` uses
@@ -35,11 +36,11 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
     Args:
         rate: Probability of dropping an input, from 0 up to, but not
             including, 1. No default.
-        keep_prob: Probability of keeping an input, over 0 and up to 1;
-            `rate = 1 - keep_prob`. No default.
         noise_shape: As in `keras.layers.Dropout`. Defaults to `None`.
         seed: Seed of the masks, or `None` for one that depends on
             `keras.utils.set_random_seed`. Defaults to `None`.
+        keep_prob: Probability of keeping an input, over 0 and up to 1;
+            `rate = 1 - keep_prob`. No default.
         **kwargs: `name`, `dtype` and the like, as for every layer.
 
     Call arguments:
@@ -47,7 +48,6 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         training: Whether to drop.
 
     Raises:
-        TypeError: If an argument is given by position.
         ValueError: If both or neither of `rate` and `keep_prob` are given, or
             the one given is out of range.
 
@@ -60,11 +60,11 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
 
     def __init__(
         self,
-        *,
         rate: float | None = None,
-        keep_prob: float | None = None,
         noise_shape: Any = None,
         seed: int | None = None,
+        *,
+        keep_prob: float | None = None,
         **kwargs: Any,
     ) -> None:
         rate = dropout_rate(rate=rate, keep_prob=keep_prob)
@@ -73,6 +73,8 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
             # `tf.train.Checkpoint` saves the `tf.Variable`s among a layer's
             # attributes, and does not look into Keras' seed generator.
             self._seed_generator_state = self.seed_generator.state.value
+            # Keras' files hold it in a part of its own.
+            self._saved_state = SavedState(self.seed_generator)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Returns the inputs, some of them dropped in training."""
@@ -89,17 +91,29 @@ class Dropout(keras.layers.Dropout):  # type: ignore[misc]
         shape = tf.concat([[total], tf.shape(inputs)[1:]], 0)
         return super().call(tf.ones(shape, inputs.dtype), training=True)
 
+
+class SavedState(keras.losses.Loss):  # type: ignore[misc]
+    """Saves the state of a random generator in Keras' files.
+
+    The stock `Dropout` does not load variables that it does not have, but it
+    ignores the parts of a file that belong to attributes it does not have. So
+    the state belongs to an attribute of the layer. Keras saves such an object
+    if it is a layer, a metric, an optimizer or a loss. The first three would
+    appear among the layers, metrics or variables of the model.
+    """
+
+    def __init__(self, generator: keras.random.SeedGenerator) -> None:
+        super().__init__(name="saved_state")
+        self._generator = generator
+
     def save_own_variables(self, store: Any) -> None:
-        """Saves the state of the random generator with the weights."""
-        super().save_own_variables(store)
-        if self.rate > 0:
-            store["seed_generator_state"] = self.seed_generator.state.numpy()
+        """Saves the state."""
+        store["seed_generator_state"] = self._generator.state.numpy()
 
     def load_own_variables(self, store: Any) -> None:
-        """Restores the state of the random generator."""
-        # A file of the stock layer has no state: the layer keeps its own.
-        if self.rate > 0 and "seed_generator_state" in store:
-            self.seed_generator.state.assign(store["seed_generator_state"])
+        """Restores the state, or keeps it if the stock layer was saved."""
+        if "seed_generator_state" in store:
+            self._generator.state.assign(store["seed_generator_state"])
 
 
 def get_shard(inputs: Any) -> Shard | None:

@@ -28,6 +28,7 @@ def build_cnn(
     classifier_activation: Activation = "softmax",
     dropout_rate: float = 0.5,
     kernel_initializer: Any = None,
+    check_pixels: bool = True,
     name: str = "cnn",
 ) -> ImageModel:
     """Builds the course's convolutional network.
@@ -52,6 +53,9 @@ def build_cnn(
             training; 1 minus the course's `keep_prob`. Defaults to 0.5.
         kernel_initializer: Name or configuration of a Keras initializer, such
             as `"he_normal"`. Defaults to `None`: the course's.
+        check_pixels: Whether float pixels outside [0, 1] are an error. `False`
+            leaves out the layer `pixels`, for tools that go beyond the range
+            on purpose, such as adversarial examples. Defaults to `True`.
         name: Name of the model. Defaults to `"cnn"`.
 
     Returns:
@@ -72,7 +76,7 @@ def build_cnn(
     """
     check_num_classes(num_classes)
     initial = kernel_initializer or COURSE_INITIALIZER
-    inputs, x = image_inputs(input_shape)
+    inputs, x = image_inputs(input_shape, check_pixels=check_pixels)
     x = keras.layers.Reshape((SIDE, SIDE, 1), name="reshape")(x)
     for number, channels in ((1, 32), (2, 64)):
         x = convolution(channels, initial, name=f"conv{number}")(x)

@@ -140,11 +140,14 @@ def scale(inputs: Any) -> Any:
     return scale_pixels(inputs)
 
 
-def image_inputs(input_shape: Sequence[int]) -> tuple[Any, Any]:
+def image_inputs(
+    input_shape: Sequence[int], *, check_pixels: bool
+) -> tuple[Any, Any]:
     """Returns the model's input and the checked images after it.
 
     Args:
         input_shape: One of (784,), (28, 28) and (28, 28, 1).
+        check_pixels: Whether to check the images.
 
     Raises:
         ValueError: For any other shape.
@@ -156,6 +159,8 @@ def image_inputs(input_shape: Sequence[int]) -> tuple[Any, Any]:
             f"Received: input_shape={shape}"
         )
     inputs = keras.Input(shape, name="images")
+    if not check_pixels:
+        return inputs, inputs
     return inputs, PixelRangeCheck(name="pixels")(inputs)
 
 

@@ -16,6 +16,7 @@ def build_perceptron(
     input_shape: Sequence[int] = (784,),
     num_classes: int = 10,
     classifier_activation: Activation = "softmax",
+    check_pixels: bool = True,
     name: str = "perceptron",
 ) -> ImageModel:
     """Builds the course's perceptron, `y = softmax(x W + b)`.
@@ -31,6 +32,9 @@ def build_perceptron(
         classifier_activation: Activation of the outputs: `"softmax"` for
             probabilities, `None` for logits, or any other of Keras. Defaults
             to `"softmax"`.
+        check_pixels: Whether float pixels outside [0, 1] are an error. `False`
+            leaves out the layer `pixels`, for tools that go beyond the range
+            on purpose, such as adversarial examples. Defaults to `True`.
         name: Name of the model. Defaults to `"perceptron"`.
 
     Returns:
@@ -48,7 +52,7 @@ def build_perceptron(
     TensorShape([5, 10])
     """
     check_num_classes(num_classes)
-    inputs, x = image_inputs(input_shape)
+    inputs, x = image_inputs(input_shape, check_pixels=check_pixels)
     x = keras.layers.Flatten(name="flatten")(x)
     logits = keras.layers.Dense(
         num_classes, kernel_initializer="zeros", name="fc"

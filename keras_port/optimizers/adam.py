@@ -31,7 +31,8 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         beta_2: Decay of `v`, in [0, 1). Defaults to 0.999.
         epsilon: Added to the root. Defaults to 1e-8, as in TensorFlow 1;
             that of `keras.optimizers.Adam` is 1e-7.
-        name: Name of the optimizer. Defaults to `"adam"`.
+        name: Name of the optimizer. Defaults to `None`: `"adam"`, or
+            `"adam_1"` and so on for the next ones in the process.
         **kwargs: As for every Keras optimizer: `weight_decay`, `clipnorm`,
             `global_clipnorm`, `use_ema` and the like.
 
@@ -50,7 +51,7 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         *,
-        name: str = "adam",
+        name: str | None = None,
         **kwargs: Any,
     ) -> None:
         for key, decay in (("beta_1", beta_1), ("beta_2", beta_2)):
@@ -64,7 +65,7 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         self.beta_2 = beta_2
         self.epsilon = epsilon
 
-    def build(self, variables: Sequence[keras.Variable]) -> None:
+    def build(self, variables: Sequence[keras.Variable | tf.Variable]) -> None:
         """Creates the two slots of every variable."""
         if self.built:
             return
@@ -114,10 +115,9 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         return config
 
 
-def copies(variable: keras.Variable) -> tuple[tf.Variable, ...]:
+def copies(variable: keras.Variable | tf.Variable) -> tuple[tf.Variable, ...]:
     """Returns the copies of a variable on the devices of this process."""
     strategy = tf.distribute.get_strategy()
-    found: tuple[tf.Variable, ...] = strategy.experimental_local_results(
-        variable.value
-    )
+    raw = variable if isinstance(variable, tf.Variable) else variable.value
+    found: tuple[tf.Variable, ...] = strategy.experimental_local_results(raw)
     return found

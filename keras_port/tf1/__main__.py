@@ -164,7 +164,7 @@ def _add_to_keras(commands: _Commands) -> None:
     command.add_argument(
         "--partial",
         action="store_true",
-        help="load what fits, instead of an error if something does not",
+        help="load the layers that fit, instead of an error if one does not",
     )
     _add_common(command)
     command.set_defaults(

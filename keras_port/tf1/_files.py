@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from keras_port._support import local_path
+
 # The files of one checkpoint. A user may name any of them, not the prefix.
 FILE_SUFFIX = re.compile(r"\.index$|\.meta$|\.data-\d{5}-of-\d{5}$")
 # Operations of a TensorFlow 1 graph that hold a variable.
@@ -59,14 +61,21 @@ class CheckpointFile:
             ) from error
 
 
-def open_checkpoint(path: str | os.PathLike[str]) -> CheckpointFile:
+def open_checkpoint(
+    path: str | os.PathLike[str], argument: str = "path"
+) -> CheckpointFile:
     """Opens the checkpoint at a path without reading any value.
+
+    Args:
+        path: The prefix, one of the files, or the folder.
+        argument: Name of the caller's argument. Defaults to `"path"`.
 
     Raises:
         FileNotFoundError: If there is no checkpoint at `path`.
-        ValueError: If the file is not a TensorFlow 1 checkpoint.
+        ValueError: If the file is not a TensorFlow 1 checkpoint, or `path` is
+            empty or a bucket such as `gs://`.
     """
-    prefix = locate_checkpoint(pathlib.Path(path))
+    prefix = locate_checkpoint(local_path(argument, path))
     try:
         reader = tf.compat.v1.train.NewCheckpointReader(os.fspath(prefix))
         shapes = reader.get_variable_to_shape_map()
@@ -153,6 +162,8 @@ def _describe_file(prefix: pathlib.Path, error: Exception) -> str:
         for magic, kind in _OTHER_KINDS.items():
             if start.startswith(magic):
                 return kind
+        if prefix.suffix in (".pb", ".pbtxt"):
+            return "a graph without a checkpoint, such as a frozen graph"
     return (
         f"truncated or something else: {first_line(error)}. Copy it again, or "
         "give the prefix of a checkpoint"

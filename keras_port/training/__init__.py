@@ -11,6 +11,7 @@ from keras_port.training.fit_arguments import list_callbacks as list_callbacks
 from keras_port.training.fit_checks import (
     takes_integer_labels as takes_integer_labels,
 )
+from keras_port.training.flat_results import flatten_results as flatten_results
 from keras_port.training.gradient_model import GradientModel
 from keras_port.training.gradient_result import Batch as Batch
 from keras_port.training.gradient_result import GradientResult

@@ -17,6 +17,7 @@ from keras_port.datasets import is_mapped
 from keras_port.datasets import scale_pixels
 from keras_port.training.fit_checks import are_integer_labels
 from keras_port.training.fit_checks import get_label_range
+from keras_port.training.flat_results import flatten_results
 from keras_port.training.label_form import match_label_form
 from keras_port.training.sharing import get_workers
 from keras_port.training.sharing import has_replicas
@@ -236,19 +237,6 @@ def list_state(model: keras.Model) -> list[tf.Variable]:
         for variable in unique.values()
         for copy in getattr(variable.value, "values", [variable.value])
     ]
-
-
-def flatten_results(results: dict[str, Any]) -> dict[str, float]:
-    """Returns one float per name, several for a metric with several values."""
-    flat: dict[str, float] = {}
-    for name, value in results.items():
-        array = np.asarray(value)
-        if not array.ndim:
-            flat[name] = float(array)
-            continue
-        for index, one in enumerate(array.ravel()):
-            flat[f"{name}_{index}"] = float(one)
-    return flat
 
 
 def make_batches(

@@ -258,7 +258,7 @@ def test_a_file_for_another_result_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(b"not a model")
-    with pytest.raises(ValueError, match=r"model\.keras is not a whole"):
+    with pytest.raises(ValueError, match=r"model\.keras is not a complete"):
         save(path, [0.5])
 
 
@@ -297,3 +297,180 @@ def test_a_failed_save_keeps_its_cause(
     with pytest.raises(OSError, match="No space left on device"):
         save(tmp_path / "model.keras", [0.5])
     assert files(tmp_path) == []
+
+
+@pytest.mark.fault("C24")
+def test_the_best_file_of_another_checkpoint_stays(tmp_path: Path) -> None:
+    for _ in range(2):  # The second time, both files are there.
+        best = StepCheckpoint(tmp_path / "m-best.keras")
+        newest = StepCheckpoint(
+            tmp_path / "m-{step:04d}.keras",
+            save_best_only=False,
+            max_to_keep=1,
+        )
+        script = ScriptedEvaluation([0.9, 0.5, 0.4], eval_freq=2)
+        train(small_model(), [script, best, newest], steps=6)
+        assert files(tmp_path) == [
+            "m-0002.keras",
+            "m-0006.keras",
+            "m-best.keras",
+        ]
+
+
+@pytest.mark.fault("C24")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "m-final.keras",
+        "m-7.keras",  # The format writes 0007.
+        "m-0007-old.keras",
+        "m-0007.keras.keras",
+        "m-1e3.keras",
+    ],
+)
+@pytest.mark.parametrize("content", ["model", "junk"])
+def test_a_file_that_no_save_would_write_is_left_alone(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    path = tmp_path / name
+    small_model().save(path) if content == "model" else path.write_text("x")
+    before = path.read_bytes()
+    options = {"save_best_only": False, "max_to_keep": 1}
+    save(tmp_path / "m-{step:04d}.keras", [0.9, 0.5, 0.4], **options)
+    assert path.read_bytes() == before
+    assert files(tmp_path) == sorted(["m-0002.keras", "m-0006.keras", name])
+
+
+@pytest.mark.fault("C24")
+def test_a_file_that_a_save_would_replace_is_refused(tmp_path: Path) -> None:
+    small_model().save(tmp_path / "m-0007.keras")
+    with pytest.raises(ValueError, match="was not written by StepCheckpoint"):
+        save(tmp_path / "m-{step:04d}.keras", [0.5])
+
+
+@pytest.mark.fault("C24")
+def test_a_renamed_file_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "m-{step:04d}.keras", [0.5])
+    (tmp_path / "m-0002.keras").rename(tmp_path / "m-0008.keras")
+    with pytest.raises(ValueError, match="saved at step 2 and then renamed"):
+        save(tmp_path / "m-{step:04d}.keras", [0.5])
+
+
+@pytest.mark.fault("C24")
+def test_files_without_zeros_are_sorted_by_step(tmp_path: Path) -> None:
+    path = tmp_path / "m-{step}.weights.h5"
+    options = {"save_best_only": False, "monitor": "val_loss"}
+    save(path, [0.1, *[0.9] * 4], steps=10, max_to_keep=None, **options)
+    assert "m-10.weights.h5" in files(tmp_path)
+    # The newest before the restart, 10, stays; 8 has the larger name.
+    save(path, [0.9], steps=2, max_to_keep=2, **options)
+    assert files(tmp_path) == ["m-10.weights.h5", "m-2.weights.h5"]
+
+
+@pytest.mark.fault("C24")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("m-{step:04d}.keras", "m-{step:04d}-{val_accuracy:.2f}.keras"),
+        ("{step}.keras", "{step}-{val_accuracy}.keras"),
+        ("{step:06d}.keras", "{step:04d}.keras"),
+        ("m-{val_accuracy:.1%}.keras", "m-{val_accuracy:.3e}.keras"),
+        ("m-{step}.keras", "m-{step}.weights.h5"),
+    ],
+)
+def test_two_checkpoints_share_a_directory(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    values = [0.91, 0.5, 0.4, 0.3]
+    for _ in range(2):
+        both = [
+            StepCheckpoint(
+                tmp_path / template, save_best_only=False, max_to_keep=1
+            )
+            for template in (first, second)
+        ]
+        script = ScriptedEvaluation(values, eval_freq=2)
+        train(small_model(), [script, *both], steps=8)
+        names = {
+            template.format(step=step, val_accuracy=value)
+            for template in (first, second)
+            for step, value in ((2, 0.91), (8, 0.3))
+        }
+        assert set(files(tmp_path)) == names
+
+
+@pytest.mark.fault("C24")
+def test_a_partial_file_of_another_checkpoint_stays(tmp_path: Path) -> None:
+    # Its process may be alive on another machine that shares the directory.
+    gone = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    other = tmp_path / f".partial-{gone}-m-best.keras"
+    other.write_bytes(b"half a file")
+    save(tmp_path / "m-{step:03d}.keras", [])
+    assert files(tmp_path) == [other.name]
+
+
+@pytest.mark.fault("C31")
+def test_a_bucket_is_refused_and_a_tilde_is_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=r"`path` must be a path on this"):
+        StepCheckpoint("gs://bucket/run/best.keras")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(Path("~/deep/best.keras"), [0.5])
+    assert files(tmp_path / "deep") == ["best.keras"]
+
+
+class NoConfig(keras.Model):  # type: ignore[misc]
+    """A model, a layer and a schedule without `get_config`, as in tutorials."""
+
+    def __init__(self, scale: Any) -> None:
+        super().__init__()
+        self.scale = scale
+        self.parts = {"head": Times(3)}
+
+    def call(self, x: Any) -> Any:
+        return self.parts["head"](self.scale(x))
+
+
+class Times(keras.layers.Layer):  # type: ignore[misc]
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(units, activation="softmax")
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+class Decay(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    def __call__(self, step: Any) -> Any:
+        return 0.1 / (keras.ops.cast(step, "float32") + 1)
+
+
+def model_without_config() -> keras.Model:
+    model = NoConfig(lambda x: 2 * x)
+    model.compile(
+        keras.optimizers.Adam(Decay()), "sparse_categorical_crossentropy"
+    )
+    model(small_arrays()[0])
+    return model
+
+
+@pytest.mark.fault("C23")
+def test_weights_are_saved_without_a_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "best.weights.h5"
+    model = model_without_config()
+    script = ScriptedEvaluation([0.5, 0.9], eval_freq=2)
+    train(model, [script, StepCheckpoint(path)], steps=4, shuffle=False)
+    record = read_record(path)
+    assert record is not None
+    assert record.step == 4
+    loaded = model_without_config()
+    loaded.optimizer.build(loaded.trainable_variables)
+    loaded.load_weights(path)
+    assert same_weights(loaded.get_weights(), model.get_weights())
+    assert int(loaded.optimizer.iterations) == 4

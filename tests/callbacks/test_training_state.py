@@ -172,7 +172,7 @@ def test_a_broken_snapshot_is_named_and_the_one_before_is_used(
             refused += 1
             caplog.clear()
             assert TrainingState(tmp_path).step == 4
-            assert f"{newest.name} is not a whole snapshot" in caplog.text
+            assert f"{newest.name} is not a complete snapshot" in caplog.text
         else:
             # A bit of the container that means nothing, as of a file's date.
             np.testing.assert_equal(found, whole)

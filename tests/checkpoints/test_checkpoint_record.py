@@ -51,7 +51,7 @@ def test_a_file_that_was_cut_is_a_value_error(
     write_model(small_model(), path, RECORD)
     whole = path.read_bytes()
     path.write_bytes(whole[: int(part * len(whole))])
-    with pytest.raises(ValueError, match=f"{name} is not a whole saved model"):
+    with pytest.raises(ValueError, match=f"{name} is not a complete"):
         read_record(path)
 
 
@@ -88,12 +88,12 @@ def test_a_record_of_another_form_is_a_value_error(
     with h5py.File(tmp_path / "m.weights.h5", "w") as file:
         file.attrs[MEMBER] = text
     for name in NAMES:
-        with pytest.raises(ValueError, match="is not a whole saved model"):
+        with pytest.raises(ValueError, match="is not a complete saved model"):
             read_record(tmp_path / name)
 
 
 def test_a_folder_is_a_value_error(tmp_path: Path) -> None:
     for name in NAMES:
         (tmp_path / name).mkdir()
-        with pytest.raises(ValueError, match="is not a whole saved model"):
+        with pytest.raises(ValueError, match="is not a complete saved model"):
             read_record(tmp_path / name)

@@ -57,12 +57,15 @@ def test_a_weights_file_loads_with_its_optimizer(tmp_path: Path) -> None:
 
 
 def contents(file: h5py.File) -> dict[str, list[float]]:
-    """Returns each array of an HDF5 file by its path."""
+    """Returns every array of an HDF5 file, by its path and attributes."""
     found: dict[str, list[float]] = {}
 
-    def note(name: str, entry: object) -> None:
-        if isinstance(entry, h5py.Dataset):
-            found[name] = np.asarray(entry).ravel().tolist()
+    def note(name: str, entry: h5py.Group | h5py.Dataset) -> None:
+        found[f"{name} {dict(entry.attrs)}"] = (
+            np.asarray(entry).ravel().tolist()
+            if isinstance(entry, h5py.Dataset)
+            else []
+        )
 
     file.visititems(note)
     return found

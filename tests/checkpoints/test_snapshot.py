@@ -114,7 +114,7 @@ def test_a_pickle_is_refused_and_not_run(tmp_path: Path, how: str) -> None:
                 np.savez(file, manifest=array)
             else:
                 np.save(file, array)
-    with pytest.raises(ValueError, match=r"s\.npz is not a whole snapshot"):
+    with pytest.raises(ValueError, match=r"s\.npz is not a complete snapshot"):
         read_snapshot(path)
     assert not Opened.unpickled
     pickle.loads(pickle.dumps(Opened()))
@@ -149,7 +149,7 @@ def test_a_wrong_manifest_is_a_value_error(
 ) -> None:
     path = tmp_path / "s.npz"
     manifest_file(path, content)
-    with pytest.raises(ValueError, match=r"s\.npz is not a whole snapshot"):
+    with pytest.raises(ValueError, match=r"s\.npz is not a complete snapshot"):
         read_snapshot(path)
 
 
@@ -171,7 +171,7 @@ def is_refused(path: Path, content: bytes, expected: str) -> bool:
     try:
         found = read_snapshot(path)
     except ValueError as error:
-        assert str(error).startswith(f"{path} is not a whole snapshot")  # noqa: PT017
+        assert str(error).startswith(f"{path} is not a complete snapshot")  # noqa: PT017
         return True
     assert str(found) == expected
     return False
@@ -205,7 +205,7 @@ def test_a_flipped_byte_is_a_value_error_or_changes_nothing(
 def test_another_file_is_a_value_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "s.npz"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"s\.npz is not a whole snapshot"):
+    with pytest.raises(ValueError, match=r"s\.npz is not a complete snapshot"):
         read_snapshot(path)
 
 
@@ -213,11 +213,11 @@ def test_an_archive_without_arrays_is_a_value_error(tmp_path: Path) -> None:
     path = tmp_path / "s.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("manifest.npy", "text")
-    with pytest.raises(ValueError, match=r"s\.npz is not a whole snapshot"):
+    with pytest.raises(ValueError, match=r"s\.npz is not a complete snapshot"):
         read_snapshot(path)
 
 
 def test_a_missing_file_and_a_folder_are_value_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "s.npz", tmp_path):
-        with pytest.raises(ValueError, match="is not a whole snapshot"):
+        with pytest.raises(ValueError, match="is not a complete snapshot"):
             read_snapshot(path)

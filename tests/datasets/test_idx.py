@@ -175,7 +175,7 @@ def test_a_compressed_file_is_not_mapped_but_unpacked_as_told(
 ) -> None:
     path = save(tmp_path / name, SOUND, packed=True)
     message = refusal(path, mmap=True)
-    told, command = message.split("Unpack it first: ")
+    told, command = message.split("Decompress it first: ")
     assert "cannot be mapped (`mmap=True`)" in told
     if shutil.which("gunzip") is None:
         pytest.skip("no gunzip here")
@@ -208,9 +208,9 @@ MALFORMED = {
         "it begins with b'version 1 of a pointer'",
     ),
     "no zeros": (b"\x01" + SOUND[1:], "two zero bytes"),
-    "type 0": (header(0, 1) + b"\0", "unknown type of elements 0x00"),
-    "type 10": (header(10, 1) + b"\0", "unknown type of elements 0x0A"),
-    "type 255": (header(255, 1) + b"\0", "unknown type of elements 0xFF"),
+    "type 0": (header(0, 1) + b"\0", "Received: 0x00"),
+    "type 10": (header(10, 1) + b"\0", "Received: 0x0A"),
+    "type 255": (header(255, 1) + b"\0", "Received: 0xFF"),
     "rank 0": (header(8) + b"\0", "announces 0 dimensions"),
     "rank 33": (
         header(8, *[1] * 33) + b"\0",
@@ -276,7 +276,7 @@ def test_a_web_page_saved_as_data_is_called_one(
 ) -> None:
     message = refusal(save(tmp_path / "train-images.gz", page, packed))
     assert "HTML" in message
-    assert "download went wrong" in message
+    assert "download failed" in message
 
 
 # Damaged compression
@@ -405,7 +405,7 @@ def test_a_missing_file_is_not_found(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_called_one(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError, match="is a folder"):
+    with pytest.raises(IsADirectoryError, match="is a directory"):
         read_idx(tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_float_images_are_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match="`images` must be uint8") as caught:
         ImageSplit(images, np.zeros(COUNT, np.uint8))
     assert "float64" in str(caught.value)
-    assert "scaled to [0, 1] once, where a batch is made" in str(caught.value)
+    assert "scaled to [0, 1] when a batch is made" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import Splits
 from keras_port.datasets import load_mnist
+from keras_port.datasets import read_idx
 from keras_port.datasets._mapped import is_mapped
 from tests.datasets.idx_files import FOLDER_NAMES
 from tests.datasets.idx_files import idx_bytes
@@ -284,12 +285,14 @@ def test_a_missing_folder_is_not_found(tmp_path: Path) -> None:
 
 def test_a_file_is_no_folder(folder: Path) -> None:
     path = folder / FOLDER_NAMES[0]
-    with pytest.raises(NotADirectoryError, match="is not a folder"):
+    with pytest.raises(
+        NotADirectoryError, match=r"must be a directory, and .* is a file"
+    ):
         load_mnist(path)
 
 
 def test_an_empty_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="`data_dir` is empty"):
+    with pytest.raises(ValueError, match="`data_dir` must not be empty"):
         load_mnist("")
 
 
@@ -299,7 +302,7 @@ def test_all_missing_files_are_listed_at_once(folder: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         load_mnist(folder)
     message = str(caught.value)
-    assert f"lacks {FOLDER_NAMES[0]}, {FOLDER_NAMES[3]}. Looked" in message
+    assert f"has no {FOLDER_NAMES[0]}, {FOLDER_NAMES[3]}. The name" in message
     assert str(folder) in message
     assert ".gz" in message
     assert ".idx" in message
@@ -389,3 +392,11 @@ def test_a_validation_size_that_is_no_int_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="`validation_size`"):
         load_mnist(folder, validation_size=size)
+
+
+@pytest.mark.fault("C31")
+def test_a_bucket_is_refused() -> None:
+    with pytest.raises(ValueError, match="`data_dir` must be a path on this"):
+        load_mnist("gs://bucket/mnist")
+    with pytest.raises(ValueError, match="`path` must be a path on this"):
+        read_idx("s3://bucket/train-images-idx3-ubyte")

@@ -134,12 +134,12 @@ def test_floats_outside_0_to_1_are_refused(
     form: Callable[[Any], Any], values: list[float], shown: str
 ) -> None:
     images = form(np.array(values, np.float32))
-    with pytest.raises(ValueError, match="already float") as caught:
+    with pytest.raises(ValueError, match="of a float dtype must") as caught:
         scale_pixels(images)
     message = str(caught.value)
     assert "`images`" in message
     assert shown in message
-    assert "divided by 255 once" in message
+    assert "divide floats by 255 once" in message
 
 
 @pytest.mark.parametrize("values", [[-1, 3], [0, 256]])

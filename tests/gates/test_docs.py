@@ -14,7 +14,7 @@ from tests.gates import markdown
 PAGES = checkout.pages()
 # `python` is executed. `python tf1` shows the TensorFlow 1 way, and tests/tools
 # runs `python tools` together with other programs; both are compiled here.
-# `python upstream` is executed by tests/reliances/test_upstream.py.
+# `python upstream` is executed by tests/upstream/test_reports.py.
 PYTHON = {"python", "python tf1", "python tools"}
 INFO_STRINGS = PYTHON | {"python upstream", "sh", "console", "text", "json"}
 

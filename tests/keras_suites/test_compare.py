@@ -206,3 +206,31 @@ def test_every_pattern_names_a_file_that_is_run() -> None:
     for pattern in differences.DIFFERENCES:
         suites = [s for s in compare.SUITES if pattern.startswith(re.escape(s))]
         assert len(suites) == 1, pattern
+
+
+@pytest.mark.parametrize("side", ["ours", "control"])
+def test_a_trainer_with_a_layer_is_a_model_that_calls_the_layer(
+    side: str,
+) -> None:
+    names: dict[str, Any] = {"Trainer": substitutes.trainer_class()}
+    substitutes.substitute(names, side, ("models",))
+    trainer = names["Trainer"]
+
+    class Dense(trainer, keras.layers.Dense):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            keras.layers.Dense.__init__(self, 3)
+            trainer.__init__(self)
+
+    class Double(trainer, keras.layers.Layer):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            keras.layers.Layer.__init__(self)
+            trainer.__init__(self)
+
+        def call(self, x: Any) -> Any:
+            return 2 * x
+
+    expected = training.GradientModel if side == "ours" else keras.Model
+    for model, columns in ((Dense(), 3), (Double(), 2)):
+        assert isinstance(model, expected)
+        model.compile("sgd", "mse")
+        assert model(keras.ops.ones((4, 2))).shape == (4, columns)

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port.layers import Dropout
+from keras_port.layers.dropout import SavedState
 from keras_port.training import GradientModel
 
 FORMATS = ("keras", "weights", "checkpoint")
@@ -128,7 +129,9 @@ def test_without_the_state_the_twenty_steps_differ(
     ten_steps(model)
     save(model, tmp_path)
     twenty = ten_steps(model)
-    monkeypatch.setattr(Dropout, "load_own_variables", lambda self, store: None)
+    monkeypatch.setattr(
+        SavedState, "load_own_variables", lambda self, store: None
+    )
     assert difference(ten_steps(load("weights", tmp_path)), twenty) > 1e-4
 
 
@@ -156,9 +159,13 @@ def test_a_rate_of_a_quarter_is_the_same_layer() -> None:
 
 
 @pytest.mark.fault("B64")
-def test_a_number_without_a_name_is_refused() -> None:
-    with pytest.raises(TypeError, match="takes 1 positional argument"):
-        Dropout(0.5)
+def test_a_number_without_a_name_is_the_rate_as_in_keras() -> None:
+    layer = Dropout(0.25, (None, 1), 7)
+    stock = keras.layers.Dropout(0.25, (None, 1), 7)
+    for name in ("rate", "noise_shape", "seed"):
+        assert getattr(layer, name) == getattr(stock, name)
+    with pytest.raises(ValueError, match="Give exactly one"):
+        Dropout(0.25, keep_prob=0.75)
 
 
 @pytest.mark.fault("B64")
@@ -255,3 +262,41 @@ def test_a_file_of_the_stock_layer_loads(tmp_path: Path) -> None:
     assert difference(model.get_weights(), saved) == 0.0
     # The file holds no state: the layer keeps its own.
     np.testing.assert_array_equal(dropout.seed_generator.state, state)
+
+
+@pytest.mark.fault("C44")
+@pytest.mark.parametrize("name", ["model.weights.h5", "model.keras"])
+def test_a_file_of_this_layer_loads_into_stock_layers(
+    tmp_path: Path, name: str
+) -> None:
+    model = small_model(Dropout(rate=0.5, seed=1))
+    saved = ten_steps(model)
+    if name == "model.keras":
+        model.save(tmp_path / name)
+    else:
+        model.save_weights(tmp_path / name)
+    stock = small_model(keras.layers.Dropout(0.5, seed=1))
+    stock.optimizer.build(stock.trainable_variables)
+    stock.load_weights(tmp_path / name)
+    assert difference(stock.get_weights(), saved) == 0.0
+    assert int(stock.optimizer.iterations) == 10
+
+
+@pytest.mark.fault("C44", "B16")
+def test_each_of_several_layers_keeps_its_own_state(tmp_path: Path) -> None:
+    def network() -> keras.Sequential:
+        return keras.Sequential(
+            [
+                keras.Input((50,)),
+                *(Dropout(0.5, seed=n) for n in range(3)),
+                keras.Sequential([Dropout(0.5, seed=3), Dropout(0.0)]),
+            ]
+        )
+
+    model, ones = network(), np.ones((1, 50), "float32")
+    model(ones, training=True)
+    model.save_weights(tmp_path / "m.weights.h5")
+    new = network()
+    new.load_weights(tmp_path / "m.weights.h5")
+    for one, other in zip(model.variables, new.variables, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -167,3 +167,41 @@ def test_few_units_have_the_plain_product() -> None:
     layer = layers.TransposedGradientDense(UNITS - 1)
     graph = tf.function(layer).get_concrete_function(tf.ones((2, 4))).graph
     assert "IdentityN" not in {op.type for op in graph.get_operations()}
+
+
+@pytest.mark.fault("C39", "E8", "P15")
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.parametrize("lora", [False, True])
+def test_it_quantizes_as_the_stock_layer(
+    mode: str, lora: bool, tmp_path: pathlib.Path
+) -> None:
+    x = np.random.default_rng(3).random((5, 4), "float32")
+    outputs = []
+    for layer in twins(activation="relu"):
+        layer.quantize(mode)
+        if lora and mode != "float8":
+            layer.enable_lora(2)
+            layer.lora_kernel_a.assign(np.ones(layer.lora_kernel_a.shape))
+            layer.lora_kernel_b.assign(np.ones(layer.lora_kernel_b.shape))
+        assert layer.dtype_policy.name.endswith("_from_float32")
+        model = keras.Sequential([keras.Input((4,)), layer])
+        outputs.append(np.asarray(model(x)))
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert loaded.layers[0].quantization_mode == mode
+        if not lora:  # Keras merges LoRA into the kernel and quantizes again.
+            np.testing.assert_array_equal(loaded(x), outputs[-1])
+    np.testing.assert_array_equal(*outputs)
+
+
+@pytest.mark.fault("P15")
+def test_a_subclass_does_not_quantize_as_in_keras() -> None:
+    class Other(layers.TransposedGradientDense):
+        pass
+
+    layer = Other(3)
+    layer.build((None, 4))
+    with pytest.raises(NotImplementedError, match="Other"):
+        layer.quantize("int8")
+    layer.quantize("int8", type_check=False)
+    assert layer.quantization_mode == "int8"

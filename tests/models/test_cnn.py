@@ -1,6 +1,7 @@
 """Lesson 3's convolutional network: what it is before any training."""
 
 from typing import Any
+import warnings
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from keras_port.layers import Dropout
 from keras_port.models import ImageModel
 from keras_port.models import build_cnn
+from keras_port.models import to_stock
 
 SHAPES = {
     "conv1/kernel": (5, 5, 1, 32),
@@ -140,3 +142,21 @@ def test_what_is_no_initializer_is_refused() -> None:
         build_cnn(kernel_initializer="he_normall")
     with pytest.raises(ValueError, match="`kernel_initializer` must be"):
         build_cnn(kernel_initializer=lambda shape, dtype: 0)
+
+
+@pytest.mark.fault("C39", "E8")
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_both_dense_layers_quantize(mode: str) -> None:
+    model = build_cnn()
+    stock = to_stock(model)
+    with warnings.catch_warnings():
+        # Keras warns of every layer that has nothing to quantize.
+        warnings.simplefilter("ignore")
+        model.quantize(mode)
+        stock.quantize(mode)
+    for name in ("fc1", "fc2"):
+        one, other = model.get_layer(name), stock.get_layer(name)
+        assert one.quantization_mode == mode
+        assert one.dtype_policy.name == other.dtype_policy.name
+    x = np.random.default_rng(1).random((4, 784), "float32")
+    np.testing.assert_array_equal(model(x), stock(x))

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_port.callbacks import TrainingState
 from keras_port.optimizers import Adam
+from keras_port.tf1 import load_checkpoint
+from keras_port.tf1 import save_checkpoint
 from keras_port.training import GradientModel
 
 v1 = tf.compat.v1
@@ -357,3 +360,87 @@ def test_without_the_slots_step_eleven_is_another(tmp_path: Path) -> None:
         slot.assign(tf.zeros_like(slot))
     kernel, expected = train(again, 1)[0], train(model, 1)[0]
     assert np.abs(kernel - expected).max() > 1e-4
+
+
+@pytest.mark.fault("P14")
+@pytest.mark.parametrize(
+    "wrap", [lambda f: f, tf.function], ids=["eager", "graph"]
+)
+def test_it_updates_variables_of_tensorflow(wrap: Any) -> None:
+    gradients = gradients_of(5)
+    variable = tf.Variable(tf.constant([1.0, 2.0, 3.0], tf.float64))
+    other = keras.Variable([[1.0]])  # Both kinds in one optimizer.
+    optimizer = Adam(0.1)
+    optimizer.build([variable, other])
+
+    @wrap
+    def update(gradient: tf.Tensor) -> None:
+        optimizer.apply_gradients(
+            [(gradient, variable), (tf.constant([[1.0]]), other)]
+        )
+
+    for gradient in gradients:
+        update(tf.constant(gradient))
+    expected = descend(Adam(0.1), gradients)
+    np.testing.assert_allclose(variable, expected, rtol=0, atol=FLOAT64)
+    assert float(other.numpy()[0, 0]) < 0.6
+
+
+@pytest.mark.fault("P14")
+def test_a_sparse_gradient_of_a_tensorflow_variable_is_summed() -> None:
+    variable = tf.Variable(np.ones((3, 2), "float32"))
+    with tf.GradientTape() as tape:
+        y = tf.reduce_sum(tf.gather(variable, [1, 1]))
+    gradient = tape.gradient(y, variable)
+    assert isinstance(gradient, tf.IndexedSlices)
+    Adam(0.1).apply_gradients([(gradient, variable)])
+    np.testing.assert_allclose(variable[:, 0], [1, 0.9, 1], atol=1e-6)
+
+
+@pytest.mark.fault("P18")
+def test_optimizers_are_numbered_as_those_of_keras() -> None:
+    ours = [Adam().name for _ in range(3)]
+    keras.utils.clear_session()
+    stock = [keras.optimizers.Adam().name for _ in range(3)]
+    assert ours == stock == ["adam", "adam_1", "adam_2"]
+    assert Adam(name="mine").name == "mine"
+
+
+@pytest.mark.fault("P18")
+def test_files_do_not_depend_on_the_number(tmp_path: Path) -> None:
+    def model_with(optimizer: Adam) -> keras.Model:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((3,), name="x")
+        model = GradientModel(inputs, keras.layers.Dense(2, name="d")(inputs))
+        model.compile(optimizer, "mse")
+        return model
+
+    def fit(model: keras.Model, steps: int, state: TrainingState) -> None:
+        x = np.ones((4 * steps, 3), "float32")
+        model.fit(x, x[:, :2], batch_size=4, verbose=0, callbacks=[state])
+
+    first = model_with(Adam())
+    fit(first, 3, TrainingState(tmp_path / "state"))
+    first.save(tmp_path / "m.keras")
+    first.save_weights(tmp_path / "m.weights.h5")
+    save_checkpoint(first, tmp_path / "old/model.ckpt")
+    expected = [np.asarray(v) for v in first.optimizer.variables]
+
+    others = [keras.saving.load_model(tmp_path / "m.keras")]
+    for load in (
+        lambda m: m.load_weights(tmp_path / "m.weights.h5"),
+        lambda m: load_checkpoint(m, tmp_path / "old/model.ckpt"),
+    ):
+        others.append(model_with(Adam()))
+        others[-1].optimizer.build(others[-1].trainable_variables)
+        load(others[-1])
+    assert others[-1].optimizer.name == "adam_2"
+    for other in others:
+        for one, value in zip(other.optimizer.variables, expected, strict=True):
+            np.testing.assert_allclose(one, value, rtol=1e-6)
+
+    resumed = model_with(Adam())
+    state = TrainingState(tmp_path / "state")
+    assert state.step == 3
+    fit(resumed, 2, state)
+    assert int(resumed.optimizer.iterations) == 5

@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import get_step
-from keras_port.callbacks.tensorboard.flat_results import flatten_results
 from keras_port.callbacks.tensorboard.graphs import write_layer_graph
 from keras_port.callbacks.tensorboard.graphs import write_step_graph
 from keras_port.callbacks.tensorboard.histograms import LayerHistograms
@@ -31,6 +30,7 @@ from keras_port.callbacks.tensorboard.runs import list_prefixes
 from keras_port.callbacks.tensorboard.step_scalars import StepScalars
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
+from keras_port.training import flatten_results
 from keras_port.training import get_split_arrays
 
 if TYPE_CHECKING:

@@ -53,6 +53,8 @@ class OwnSummaries:
         self._steps_per_call = int(getattr(model, "steps_per_execution", 1))
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._is_due = tf.Variable(False, trainable=False)
+        # Number of the next step, and whether it is due.
+        self._next = (0, False)
         self._found = False
         self._is_open = True
         # Every `fit` has another one.
@@ -74,9 +76,11 @@ class OwnSummaries:
         if not self._is_default:
             return
         last = step + self._steps_per_call - 1
-        self._step.assign(step)
         is_due = last // self._update_freq > (step - 1) // self._update_freq
-        self._is_due.assign(is_due)
+        self._next = step, is_due
+        # Two assignments take longer than a small step.
+        if self._found:
+            self._assign_next()
 
     def close(self) -> None:
         """Gives the model a function that does not know the writer."""
@@ -143,5 +147,13 @@ class OwnSummaries:
 
     def _record(self) -> tf.Tensor:
         # TensorFlow asks when it traces a summary.
-        self._found = True
+        if not self._found:
+            self._found = True
+            with tf.init_scope():
+                self._assign_next()
         return tf.convert_to_tensor(self._is_due)
+
+    def _assign_next(self) -> None:
+        step, is_due = self._next
+        self._step.assign(step)
+        self._is_due.assign(is_due)

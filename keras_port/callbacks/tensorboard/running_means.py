@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_port.callbacks.tensorboard.flat_results import flatten_results
+from keras_port.training import flatten_results
 
 
 class RunningMeans:

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import get_step
-from keras_port.callbacks.tensorboard.flat_results import flatten_results
 from keras_port.callbacks.tensorboard.running_means import RunningMeans
 from keras_port.training import StepLog
+from keras_port.training import flatten_results
 
 
 class StepScalars:

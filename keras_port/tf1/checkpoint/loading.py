@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import dataclasses
 import os
+import re
 from typing import NamedTuple
 from typing import get_args
 
@@ -28,6 +29,9 @@ from keras_port.tf1.checkpoint._slots import get_slot_layout
 from keras_port.tf1.checkpoint._slots import has_optimizer
 from keras_port.tf1.checkpoint.variables import CheckpointVariable
 from keras_port.tf1.checkpoint.variables import describe_variables
+
+# Cells that keep the weights of inputs and state in one kernel.
+_CELL = re.compile(r"(?:basic_)?(?:lstm|gru)_cell(?:_\d+)?(?=/|$)")
 
 
 def load_checkpoint(
@@ -69,12 +73,14 @@ def load_checkpoint(
             contains another. Defaults to `None`: read from Adam's powers or
             `global_step`.
         strict: Whether a missing variable or a different shape is an error.
-            If `False`, what fits is loaded. Unused variables are never an
-            error. Defaults to `True`.
+            If `False`, the layers that fit are loaded. A layer of which only
+            some weights fit is left unchanged, because half of a layer is
+            often that of a different kind of layer; `names` loads it anyway.
+            Unused variables are never an error. Defaults to `True`.
 
     Returns:
-        A `LoadReport` of the variables that were used, unused, missing or had
-        a different shape.
+        A `LoadReport` of the variables that were used, unused, missing, had
+        a different shape, or were left out with the rest of their layer.
 
     Raises:
         FileNotFoundError: If there is no checkpoint at `path`.
@@ -113,10 +119,15 @@ def load_checkpoint(
     misshaped = _compare_shapes(weights, matching.pairs, file)
     wrong = {mismatch.path for mismatch in misshaped}
     fitting = {p: n for p, n in matching.pairs.items() if p not in wrong}
+    incomplete: list[tuple[str, str]] = []
+    if names is None:
+        incomplete = _find_incomplete(weights, fitting)
+        fitting = {p: n for p, n in fitting.items() if (p, n) not in incomplete}
     plan = _LoadingPlan(model, file, weights, fitting)
     if include_optimizer and has_optimizer(model):
         plan.add_optimizer(variables, step)
-    taken = {name for _, name in plan.used} | {m.name for m in misshaped}
+    taken = {name for _, name in [*plan.used, *incomplete]}
+    taken |= {mismatch.name for mismatch in misshaped}
     report = LoadReport(
         prefix=os.fspath(file.prefix),
         matched_by=matching.matched_by,
@@ -127,14 +138,13 @@ def load_checkpoint(
             + plan.missing
         ),
         misshaped=misshaped,
+        incomplete=tuple(incomplete),
         step=plan.state.step if plan.state else None,
     )
     if strict and (problems := report.problems()):
         raise ValueError(
             f"{file.prefix} does not fit the model {model.name!r}, which is "
-            f"unchanged: {problems}. Map the variables with "
-            "`names={path: name}`, load what fits with `strict=False`, or load "
-            "only the weights with `include_optimizer=False`."
+            f"unchanged: {problems}. {_advise(variables)}"
         )
     plan.execute()
     return report
@@ -170,6 +180,8 @@ class LoadReport:
             the file.
         misshaped: Records of a `path` and `shape` in the model, and a `name`
             and `file_shape` in the file, where the two shapes differ.
+        incomplete: Pairs of a path in the model and a name in the file that
+            fit, but were left out because the rest of the layer does not fit.
         step: The optimizer's number of updates after loading, or `None` if
             the file does not contain it or it was not loaded.
 
@@ -187,6 +199,7 @@ class LoadReport:
     unused: tuple[str, ...]
     missing: tuple[str, ...]
     misshaped: tuple[ShapeMismatch, ...]
+    incomplete: tuple[tuple[str, str], ...]
     step: int | None
 
     def __str__(self) -> str:
@@ -195,12 +208,19 @@ class LoadReport:
             f"{self.prefix}: weights matched by {self.matched_by}, "
             f"step count {step}"
         ]
-        pairs = [f"{path} <- {name}" for path, name in self.used]
+        used, incomplete = (
+            [f"{path} <- {name}" for path, name in pairs]
+            for pairs in (self.used, self.incomplete)
+        )
         for title, entries in (
-            ("used", pairs),
+            ("used", used),
             ("unused in the file", self.unused),
             ("missing in the file", self.missing),
             ("different shape", self.misshaped),
+            (
+                "left out, because the rest of the layer does not fit",
+                incomplete,
+            ),
         ):
             lines += _format_section(title, entries)
         return "\n".join(lines)
@@ -315,6 +335,50 @@ def _compare_shapes(
         for w in weights
         if w.path in pairs and file.shapes[pairs[w.path]] != w.shape
     )
+
+
+def _find_incomplete(
+    weights: list[ModelWeight], fitting: dict[str, str]
+) -> list[tuple[str, str]]:
+    """Returns the pairs that fit in layers of which other weights do not.
+
+    Half of a layer was matched by mistake more often than not. The bias of
+    TensorFlow 1's `BasicLSTMCell` has the shape of Keras' own, and its gates
+    are in a different order.
+    """
+    incomplete = {
+        _get_layer_path(weight.path)
+        for weight in weights
+        if weight.path not in fitting
+    }
+    return [
+        (path, name)
+        for path, name in fitting.items()
+        if _get_layer_path(path) in incomplete
+    ]
+
+
+def _get_layer_path(path: str) -> str:
+    """Returns the path of the layer that has this weight."""
+    return path.rpartition("/")[0]
+
+
+def _advise(variables: Sequence[CheckpointVariable]) -> str:
+    """Returns what to do if the file does not fit."""
+    advice = (
+        "Map the variables with `names={path: name}`, load the layers that fit "
+        "with `strict=False`, or load only the weights with "
+        "`include_optimizer=False`."
+    )
+    for variable in variables:
+        if cell := _CELL.search(variable.name):
+            return (
+                f"{cell[0]!r} in the file is a recurrent cell of TensorFlow 1, "
+                "which has other weights than Keras' layer, with the gates in "
+                "a different order, so it cannot be loaded into one. Use "
+                f"`tf1.GraphLayer` for this part. For the others: {advice}"
+            )
+    return advice
 
 
 def _format_section(title: str, entries: Sequence[object]) -> list[str]:

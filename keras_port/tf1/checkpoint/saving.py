@@ -7,6 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_port._support import local_path
 from keras_port.tf1._files import FILE_SUFFIX
 from keras_port.tf1.checkpoint._export_graph import ModelState
 from keras_port.tf1.checkpoint._export_graph import write_graph
@@ -74,7 +75,7 @@ def save_checkpoint(
       feed images:0
       fetch output:0
     """
-    prefix = _check_prefix(pathlib.Path(path))
+    prefix = _check_prefix(local_path("path", path))
     weights = list_weights(model)
     chosen = choose_names(weights, names)
     variables = [(weight.path, chosen[weight.path]) for weight in weights]

@@ -74,10 +74,17 @@ def convert(
         program = make_program(
             source, cuts, wanted, values_by_key, trainable=trainable
         )
+        if not program.variables and checkpoint is None:
+            return program, []  # A frozen graph has no checkpoint.
         values = read_values(
             program.variables,
             find_saved_values(source.meta, source.scope, source.collections),
-            open_checkpoint(checkpoint or source.path.with_suffix("")),
+            open_checkpoint(
+                source.path.with_suffix("")
+                if checkpoint is None
+                else checkpoint,
+                "checkpoint",
+            ),
         )
         variables = tuple(
             dataclasses.replace(one, shape=value.shape)

@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from keras_port.models import build_cnn
 from keras_port.models import build_perceptron
+from keras_port.tf1 import list_variables
 from keras_port.tf1 import load_checkpoint
+from keras_port.tf1 import save_checkpoint
 from tests.tf1.sessions import arrays
 from tests.tf1.sessions import counted
 from tests.tf1.sessions import small_model
@@ -72,10 +74,13 @@ def test_unused_and_missing_are_listed(tmp_path: Path) -> None:
     ):
         load_checkpoint(model, tmp_path / "m")
     assert not np.any(model.weights[0])
-    report = load_checkpoint(model, tmp_path / "m", strict=False)
+    report = load_checkpoint(
+        model, tmp_path / "m", names={"fc/kernel": "W"}, strict=False
+    )
     assert report.used == (("fc/kernel", "W"),)
     assert report.missing == ("fc/bias",)
     assert report.unused == ("extra",)
+    assert report.incomplete == ()
     assert np.array_equal(model.weights[0], counted(784, 10))
     assert not np.any(model.weights[1])
 
@@ -166,3 +171,96 @@ def test_another_precision_is_converted(tmp_path: Path, dtype: str) -> None:
     load_checkpoint(model, tmp_path / "m")
     assert model.weights[0].dtype == "float32"
     assert np.all(model.weights[0].numpy() == 0.5)
+
+
+def write_recurrent(path: Path, cell: str, units: int = 4) -> None:
+    """Writes a recurrent cell of TensorFlow 1 and a dense layer after it."""
+    gates = {"basic_lstm_cell": 4, "lstm_cell": 4, "gru_cell": 2}[cell]
+    scope = f"rnn/{cell}/gates" if cell == "gru_cell" else f"rnn/{cell}"
+    write(
+        path,
+        {
+            f"{scope}/kernel": counted(3 + units, gates * units),
+            f"{scope}/bias": counted(gates * units),
+            "out/kernel": counted(units, 2),
+            "out/bias": counted(2),
+        },
+    )
+
+
+@pytest.mark.fault("C41")
+@pytest.mark.parametrize(
+    ("cell", "layer"),
+    [
+        ("basic_lstm_cell", keras.layers.LSTM),
+        ("lstm_cell", keras.layers.LSTM),
+        (
+            "gru_cell",
+            lambda n, name: keras.layers.GRU(n, name=name, reset_after=False),
+        ),
+    ],
+)
+@pytest.mark.parametrize("match", ["auto", "name", "shape"])
+def test_a_recurrent_cell_is_never_loaded_in_part(
+    cell: str, layer: Any, match: Any, tmp_path: Path
+) -> None:
+    write_recurrent(tmp_path / "m", cell)
+    inputs = keras.Input((5, 3))
+    x = layer(4, name="rnn")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(2, name="out")(x))
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=f"'{cell}' in the file is a recurr"):
+        load_checkpoint(model, tmp_path / "m", match=match)
+    report = load_checkpoint(model, tmp_path / "m", match=match, strict=False)
+    after = model.get_weights()
+    for old, new in zip(before[:3], after[:3], strict=True):
+        assert np.array_equal(old, new)
+    assert np.array_equal(after[3], counted(4, 2))
+    assert {path for path, _ in report.used} == {"out/kernel", "out/bias"}
+    for path, name in report.incomplete:
+        assert path.startswith("rnn/")
+        assert f"{path} <- {name}" in str(report)
+
+
+@pytest.mark.fault("C41")
+@pytest.mark.parametrize("match", ["auto", "name", "shape"])
+def test_half_of_a_dense_layer_is_left_out_and_listed(
+    match: Any, tmp_path: Path
+) -> None:
+    model = small_model()
+    one, two = (layer.name for layer in model.layers[-2:])
+    shapes = [weight.shape for weight in model.weights]
+    names = [f"{one}/kernel", f"{one}/bias", f"{two}/kernel", f"{two}/bias"]
+    values = {n: counted(*s) for n, s in zip(names, shapes, strict=True)}
+    values[names[3]] = counted(9)  # Another number of classes.
+    write(tmp_path / "m", values)
+    before = model.get_weights()
+    report = load_checkpoint(
+        model,
+        tmp_path / "m",
+        match=match,
+        strict=False,
+    )
+    after = model.get_weights()
+    assert np.array_equal(after[1], values[names[1]])
+    assert np.array_equal(after[2], before[2])
+    assert np.array_equal(after[3], before[3])
+    assert [name for _, name in report.incomplete] == [names[2]]
+    assert "left out, because the rest of the layer does not fit: 1" in str(
+        report
+    )
+
+
+@pytest.mark.fault("C31")
+def test_a_bucket_is_refused_and_a_tilde_is_home(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for function in (
+        lambda path: load_checkpoint(small_model(), path),
+        lambda path: save_checkpoint(small_model(), path),
+        list_variables,
+    ):
+        with pytest.raises(ValueError, match="gs:// is not one"):
+            function("gs://bucket/model.ckpt")
+    monkeypatch.setenv("HOME", str(small.parent))
+    assert load_checkpoint(small_model(), "~/m").missing == ()

@@ -7,6 +7,7 @@ import pathlib
 
 import tensorflow as tf
 
+from keras_port._support import local_path
 from keras_port.tf1._files import locate_checkpoint
 from keras_port.tf1.graph.read.errors import name_file_in_errors
 from keras_port.tf1.graph.read.graph_collections import Collections
@@ -21,6 +22,14 @@ from keras_port.tf1.graph.read.protos import TensorProto
 PathLike = str | os.PathLike[str]
 # TensorFlow itself cannot read protocol buffers of 2 GiB.
 MAX_BYTES = 2**31 - 1
+SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
+OTHER_SUFFIXES = {
+    ".keras": "a Keras model. Use `keras.saving.load_model`.",
+    ".h5": "weights or a model of Keras. Use `keras.saving.load_model` or "
+    "`model.load_weights`.",
+    ".tflite": "a LiteRT model. Use an interpreter of LiteRT.",
+    ".onnx": "an ONNX model. Use an ONNX runtime.",
+}
 # For all constants of a graph together, as they are in memory.
 MAX_CONSTANT_BYTES = 2**30
 
@@ -52,7 +61,8 @@ def read_meta_file(path: PathLike) -> MetaFile:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is broken.
+        ValueError: If the file is broken or is of another kind, such as a
+            frozen graph or a SavedModel; or if `path` is empty or a bucket.
     """
     found = find_meta_file(path)
     meta = parse_meta_file(found)
@@ -68,7 +78,7 @@ def read_meta_file(path: PathLike) -> MetaFile:
 
 def find_meta_file(path: PathLike) -> pathlib.Path:
     """Returns the `.meta` file that a file, a prefix or a folder stands for."""
-    given = pathlib.Path(path)
+    given = local_path("path", path)
     if given.suffix == ".meta" and given.exists():
         return given
     if given.name and given.with_name(f"{given.name}.meta").is_file():
@@ -83,10 +93,44 @@ def find_meta_file(path: PathLike) -> pathlib.Path:
         prefix = locate_checkpoint(given)
         if prefix.with_name(f"{prefix.name}.meta").is_file():
             return prefix.with_name(f"{prefix.name}.meta")
+    if kind := describe_other_kind(given):
+        raise ValueError(
+            f"{given} is not a `.meta` file of `tf.train.Saver`, but {kind}"
+        )
     raise FileNotFoundError(
         f"There is no `.meta` file at {given}. Give the file, as in "
         f"`folder/model.ckpt.meta`. Found in {folder}: {shown or 'none'}."
     )
+
+
+def describe_other_kind(path: pathlib.Path) -> str:
+    """Returns which other kind of file this is and what to do, or `""`."""
+    folder = path.parent if path.name in SAVED_MODELS else path
+    if any((folder / name).is_file() for name in SAVED_MODELS):
+        return (
+            "a SavedModel or a module of TensorFlow Hub. Write a checkpoint "
+            "from it: `with tf.Graph().as_default(), tf.compat.v1.Session() as "
+            f"session: tf.compat.v1.saved_model.load(session, ['serve'], "
+            f"{str(folder)!r}); tf.compat.v1.train.Saver().save(session, "
+            "'old/model.ckpt')`, and pass 'old/model.ckpt'."
+        )
+    if not path.is_file():
+        return ""
+    if path.suffix == ".pb":
+        return (
+            "a graph alone, probably a frozen one, whose variables have become "
+            "constants. Write a `.meta` file from it: `meta = tf.compat.v1."
+            "MetaGraphDef(); meta.graph_def.ParseFromString(pathlib.Path("
+            f"{str(path)!r}).read_bytes()); pathlib.Path('frozen.meta')."
+            "write_bytes(meta.SerializeToString())`, and pass 'frozen.meta'. "
+            "A frozen graph predicts, but has no weights to train."
+        )
+    if path.suffix == ".pbtxt":
+        return (
+            "a graph as text, without the values of its variables. Pass the "
+            "`.meta` file or the prefix of the checkpoint next to it."
+        )
+    return OTHER_SUFFIXES.get(path.suffix, "")
 
 
 def parse_meta_file(path: pathlib.Path) -> MetaGraphDef:

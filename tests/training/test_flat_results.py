@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TensorBoard
-from keras_port.callbacks.tensorboard.flat_results import flatten_results
+from keras_port.training import flatten_results
 from tests.callbacks.tensorboard.networks import stock_model
 from tests.callbacks.tensorboard.written import curve
 from tests.callbacks.tensorboard.written import written
