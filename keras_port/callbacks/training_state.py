@@ -27,7 +27,7 @@ from keras_port.callbacks._train_function import unwrap_train_function
 from keras_port.callbacks._train_function import wrap_train_function
 from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.checkpoints import BackgroundWriter
-from keras_port.checkpoints import FolderLock
+from keras_port.checkpoints import DirectoryLock
 from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import read_snapshot
 from keras_port.checkpoints import remove_leftovers
@@ -147,7 +147,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self.total_steps = check_integer("total_steps", total_steps)
         self.stateful_callbacks = tuple(stateful_callbacks)
         self._writer = BackgroundWriter()
-        self._lock: FolderLock | None = None
+        self._lock: DirectoryLock | None = None
         self._configuration: dict[str, Any] = {}
         self._learning_rates: list[list[float]] = []
         self._known_rates: list[list[float]] = []
@@ -304,7 +304,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         make_writable_directory(self.directory)
         if self._lock is not None:  # An earlier `fit` raised an exception.
             self._lock.release()
-        self._lock = FolderLock(self.directory)
+        self._lock = DirectoryLock(self.directory)
         remove_leftovers(self.directory, SNAPSHOT)
 
     def _check_workers(self) -> None:

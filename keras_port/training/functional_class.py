@@ -53,6 +53,10 @@ def reduce_functional(cls: Any, reduced: Any) -> Any:
             arguments.
     """
     method, arguments = reduced
+    if not isinstance(getattr(method, "__self__", None), type):
+        # scikeras replaces `keras.Model.__reduce__` by one of its own, which
+        # returns a function.
+        return reduced
     return call_class_method, (
         get_named_class(cls),
         method.__name__,

@@ -284,7 +284,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         replace_empty_epochs(arguments)
         try:
             with value_errors(), lost_worker_errors(self):
-                return super().fit(**arguments)
+                # By position: mlflow samples the data for a signature there.
+                return super().fit(arguments.pop("x"), **arguments)
         except TrainingIsOverError:
             end_callbacks(arguments)
             return self.history

@@ -8,7 +8,14 @@ from tests.gates import checkout
 
 TESTS = checkout.ROOT / "tests"
 # These test other folders of the checkout, or no folder of it.
-OTHERS = {"benchmarks", "examples", "gates", "reliances"}
+OTHERS = {
+    "benchmarks",
+    "examples",
+    "gates",
+    "keras_suites",
+    "reliances",
+    "tools",
+}
 FOLDERS = sorted(
     {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
 )

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from keras_port.callbacks import TrainingState
-from keras_port.checkpoints import FolderLock
+from keras_port.checkpoints import DirectoryLock
 from tests.small import small_model
 from tests.small import train
 
@@ -43,8 +43,8 @@ def is_free(directory: Path) -> bool:
     """Tells whether another process can lock the directory."""
     code = (
         "import pathlib, sys\n"
-        "from keras_port.checkpoints import FolderLock\n"
-        "FolderLock(pathlib.Path(sys.argv[1]))"
+        "from keras_port.checkpoints import DirectoryLock\n"
+        "DirectoryLock(pathlib.Path(sys.argv[1]))"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, directory],
@@ -64,18 +64,18 @@ def is_free(directory: Path) -> bool:
 def test_a_released_lock_is_free_while_a_forked_child_lives(
     tmp_path: Path,
 ) -> None:
-    lock = FolderLock(tmp_path)
+    lock = DirectoryLock(tmp_path)
     with forked():
         assert not is_free(tmp_path)
         lock.release()
         assert is_free(tmp_path)
-        FolderLock(tmp_path).release()
+        DirectoryLock(tmp_path).release()
 
 
 @forks
 @pytest.mark.fault("C27")
 def test_a_child_that_ends_does_not_unlock_its_parent(tmp_path: Path) -> None:
-    lock = FolderLock(tmp_path)
+    lock = DirectoryLock(tmp_path)
     # It ends as every Python program does, and so runs all finalizers.
     child = multiprocessing.get_context("fork").Process(target=lock.release)
     child.start()
@@ -109,8 +109,8 @@ def test_a_second_fit_starts_while_workers_of_the_first_live(
 
 KILLED = """
 import os, pathlib, signal, subprocess, sys, time
-from keras_port.checkpoints import FolderLock
-lock = FolderLock(pathlib.Path(sys.argv[1]))
+from keras_port.checkpoints import DirectoryLock
+lock = DirectoryLock(pathlib.Path(sys.argv[1]))
 if (pid := os.fork()) == 0:
     os.setsid()
     time.sleep(120)
@@ -149,8 +149,8 @@ def test_a_directory_in_use_is_an_error_that_names_the_process(
 ) -> None:
     code = (
         "import pathlib, sys\n"
-        "from keras_port.checkpoints import FolderLock\n"
-        "lock = FolderLock(pathlib.Path(sys.argv[1]))\n"
+        "from keras_port.checkpoints import DirectoryLock\n"
+        "lock = DirectoryLock(pathlib.Path(sys.argv[1]))\n"
         "print('locked', flush=True)\n"
         "sys.stdin.read()"
     )
@@ -164,7 +164,7 @@ def test_a_directory_in_use_is_an_error_that_names_the_process(
         assert other.stdout is not None
         assert other.stdout.readline() == "locked\n"
         with pytest.raises(OSError, match=rf"\(process {other.pid}\)"):
-            FolderLock(tmp_path)
+            DirectoryLock(tmp_path)
         assert other.stdin is not None
         other.stdin.close()
-    FolderLock(tmp_path).release()
+    DirectoryLock(tmp_path).release()

@@ -9,7 +9,7 @@ import weakref
 NAME = ".lock"
 
 
-class FolderLock:
+class DirectoryLock:
     """Locks a directory for this process, until it is released or ends.
 
     The operating system holds the lock, so a process that is killed releases
@@ -54,7 +54,7 @@ class FolderLock:
             os.close(self._file)
 
 
-_held: weakref.WeakValueDictionary[str, FolderLock] = (
+_held: weakref.WeakValueDictionary[str, DirectoryLock] = (
     weakref.WeakValueDictionary()
 )
 
