@@ -255,4 +255,7 @@ def record_variable(
 
 def get_path(variable: Any) -> str:
     """Returns the path of a Keras variable, or the name of a `tf.Variable`."""
-    return str(getattr(variable, "path", None) or variable.name)
+    if hasattr(variable, "path"):
+        return str(variable.path)
+    # Without the scopes in which the first step has made it.
+    return str(variable.name).rpartition("/")[2]

@@ -1,5 +1,6 @@
 """`local_path`: `~` is the home directory, and buckets are rejected."""
 
+import os
 import pathlib
 from typing import Any
 
@@ -29,7 +30,7 @@ class Remote:
         pathlib.Path("gs://bucket/run"),
         Remote(),
     ],
-    ids=str,
+    ids=os.fspath,
 )
 def test_a_path_with_a_scheme_is_rejected(path: Any) -> None:
     with pytest.raises(ValueError, match=r"`log_dir` must be .* on this mach"):
