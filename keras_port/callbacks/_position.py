@@ -32,6 +32,15 @@ class Position:
         """Returns plain values for a snapshot."""
         return dataclasses.asdict(self)
 
+    def as_unfinished(self, epochs: int) -> "Position":
+        """Returns the end of a single epoch as a position in that epoch.
+
+        It goes on if `fit` asks for more steps.
+        """
+        if epochs != 1 or self.epoch != 1 or self.steps_per_epoch is None:
+            return self
+        return dataclasses.replace(self, epoch=0, batch=self.steps_per_epoch)
+
     def check_batch_size(self, batch_size: int | None) -> None:
         """Raises `ValueError` for batches of another size."""
         if None not in (self.batch_size, batch_size) and (
@@ -74,26 +83,23 @@ class Position:
             ValueError: If the new `fit` starts in another epoch, or if its
                 epochs have another length.
         """
-        # One epoch that ended may go on, if it is longer now.
-        done, batch = self.epoch, self.batch
-        if epochs == 1 and self.epoch == 1 and self.steps_per_epoch is not None:
-            done, batch = 0, self.steps_per_epoch
-        if done >= epochs:
+        if self.epoch >= epochs:
             return None
-        if epoch != done:
+        if epoch != self.epoch:
             raise ValueError(
-                f"{done} epochs are done, and `fit` starts in epoch {epoch}. "
-                "Use `fit(..., initial_epoch=state.epoch)`"
+                f"{self.epoch} epochs are done, and `fit` starts in epoch "
+                f"{epoch}. Use `fit(..., initial_epoch=state.epoch)`"
             )
-        if epochs > 1 and batch and steps != self.steps_per_epoch:
+        if epochs > 1 and self.batch and steps != self.steps_per_epoch:
             raise ValueError(
                 f"an epoch had {self.steps_per_epoch} steps there, and has "
                 f"{steps} here. Use the same data, batch size and "
                 "`steps_per_epoch`"
             )
-        if steps is not None and batch >= steps and epoch + 1 >= epochs:
+        is_last = epoch + 1 >= epochs
+        if steps is not None and self.batch >= steps and is_last:
             return None
-        return batch
+        return self.batch
 
 
 class Progress:

@@ -53,7 +53,10 @@ class StepEarlyStopping(EvaluationListener):
     >>> history = model.fit(
     ...     batches,
     ...     steps_per_epoch=4,
-    ...     callbacks=[stopping, StepEvaluation(splits.validation)],
+    ...     callbacks=[
+    ...         stopping,
+    ...         StepEvaluation(splits.validation, eval_freq=2),
+    ...     ],
     ...     verbose=0,
     ... )
     """

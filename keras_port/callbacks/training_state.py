@@ -517,8 +517,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _continue_from(self, snapshot: dict[str, Any], epoch: int) -> None:
         """Decides what this `fit` skips."""
-        position = self._get_position()
         steps, epochs = self.params.get("steps"), self.params.get("epochs", 1)
+        position = self._get_position().as_unfinished(epochs)
         try:
             position.check_batch_size(self._batch_size)
             if epochs == 1 and position.is_left_out(steps, self._names_read):
@@ -531,7 +531,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 f"does not fit this `fit`: {error}, or choose another "
                 "directory."
             ) from error
-        done = position.batch if epoch == position.epoch else skipped or 0
+        done = position.batch if epoch == position.epoch else 0
         self._start_fit(Progress(snapshot["batches"], epoch, done, skipped))
         self._is_over = skipped is None or self._asked_for_nothing
         if self.total_steps is not None:

@@ -126,7 +126,7 @@ def find_files(data_dir: str | os.PathLike[str]) -> list[Path]:
     if not folder.exists():
         raise FileNotFoundError(
             f"`data_dir` must be a directory, and {folder} does not exist. "
-            "Pass None for the MNIST in the package"
+            "Leave it out for the MNIST in the package"
         )
     if not folder.is_dir():
         raise NotADirectoryError(

@@ -135,6 +135,7 @@ def test_the_real_command_writes_one_line_and_no_traceback(
     assert ended.returncode == 1
     assert ended.stdout == ""
     assert ended.stderr == (
-        "train_cnn.py: `data_dir`: there is no folder none\n"
+        "train_cnn.py: `data_dir` must be a directory, and none does not "
+        "exist. Leave it out for the MNIST in the package\n"
     )
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ OTHERS = {
     "keras_suites",
     "reliances",
     "tools",
+    "upstream",
 }
 FOLDERS = sorted(
     {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
