@@ -64,7 +64,7 @@ class StepProgress(EvaluationListener):
     ...     ],
     ...     verbose=0,
     ... )
-    step 2/2  loss ... examples/s  val_loss ...  better
+    step 2/2  loss ... examples/s  val_...  better
     """
 
     def __init__(

@@ -147,6 +147,8 @@ def _replace_classes(config: Any) -> Any:
 def _functional_class() -> tuple[str, str]:
     """Returns how a configuration names the class of functional models."""
     inputs = keras.Input((1,), name="inputs")
-    plain = keras.Model(inputs, inputs, name="plain")
+    # The layer is there because Keras before 3.14 wants one between the two.
+    outputs = keras.layers.Identity(name="identity")(inputs)
+    plain = keras.Model(inputs, outputs, name="plain")
     config = keras.saving.serialize_keras_object(plain)
     return config["module"], config["class_name"]

@@ -399,10 +399,8 @@ def test_a_sparse_gradient_of_a_tensorflow_variable_is_summed() -> None:
 
 @pytest.mark.fault("P18")
 def test_optimizers_are_numbered_as_those_of_keras() -> None:
-    ours = [Adam().name for _ in range(3)]
-    keras.utils.clear_session()
-    stock = [keras.optimizers.Adam().name for _ in range(3)]
-    assert ours == stock == ["adam", "adam_1", "adam_2"]
+    # As in Keras from 3.14 on.
+    assert [Adam().name for _ in range(3)] == ["adam", "adam_1", "adam_2"]
     assert Adam(name="mine").name == "mine"
 
 
