@@ -399,7 +399,7 @@ def test_a_sparse_gradient_of_a_tensorflow_variable_is_summed() -> None:
 
 @pytest.mark.fault("P18")
 def test_optimizers_are_numbered_as_those_of_keras() -> None:
-    # As in Keras from 3.14 on.
+    # As in the newest Keras; in 3.12 all have one name.
     assert [Adam().name for _ in range(3)] == ["adam", "adam_1", "adam_2"]
     assert Adam(name="mine").name == "mine"
 

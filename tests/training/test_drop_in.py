@@ -303,7 +303,7 @@ def test_an_optional_input_may_be_none() -> None:
 @pytest.mark.fault("P10")
 @pytest.mark.skipif(
     not hasattr(keras.optimizers, "MultiOptimizer"),
-    reason="Keras before 3.15 has no MultiOptimizer",
+    reason="this Keras has no MultiOptimizer",
 )
 def test_several_optimizers_in_one_train_a_model() -> None:
     inputs = keras.Input((4,))

@@ -205,7 +205,7 @@ def test_it_works_in_a_loop_of_ones_own(
 @pytest.mark.fault("P10")
 @pytest.mark.skipif(
     not hasattr(keras.optimizers, "MultiOptimizer"),
-    reason="Keras before 3.15 has no MultiOptimizer",
+    reason="this Keras has no MultiOptimizer",
 )
 def test_several_optimizers_have_no_curve_of_their_rate(
     tmp_path: Path,
