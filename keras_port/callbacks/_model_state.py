@@ -61,16 +61,24 @@ def set_state(model: keras.Model, state: dict[str, Any]) -> None:
     check_records(list_records(model), saved)
     for variable, record in zip(variables, saved, strict=True):
         variable.assign(record["value"])
-    # Keras creates most variables of metrics in the first step. Where no
-    # evaluation has created them earlier, their means start again.
-    metrics = {v.path: v for v in model.metrics_variables}
-    for record in state["metrics"]:
-        if record["path"] in metrics:
-            metrics[record["path"]].assign(record["value"])
+    set_metrics(model, state["metrics"])
     history = getattr(model, "history", None)
     if history is not None:
         history.history.update(state["history"])
         history.epoch[:0] = state["epochs"]
+
+
+def set_metrics(model: keras.Model, records: list[dict[str, Any]]) -> None:
+    """Restores the running metrics that Keras has created by now.
+
+    Args:
+        model: The model.
+        records: Names and values of their variables.
+    """
+    metrics = {v.path: v for v in model.metrics_variables}
+    for record in records:
+        if record["path"] in metrics:
+            metrics[record["path"]].assign(record["value"])
 
 
 def check_records(

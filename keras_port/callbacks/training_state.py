@@ -33,6 +33,7 @@ from keras_port.checkpoints import read_snapshot
 from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import write_snapshot
 from keras_port.training import TrainingIsOverError
+from keras_port.training import build_metrics
 from keras_port.training import get_workers
 from keras_port.training import is_chief
 from keras_port.training import list_callbacks
@@ -164,6 +165,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._newest = self._read_newest()
         self._to_restore: dict[str, Any] | None = None
         self._restored_epochs: list[int] = []
+        self._metrics: list[dict[str, Any]] = []
         self._counts_in_function = False
         self._start_fit(Progress())
 
@@ -375,6 +377,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._is_over:
             self.model.stop_training = True
             return {}
+        self._restore_metrics(iterator)
         for _ in range(self._batches_to_drop):
             next(iterator)
         self._batches_to_drop = 0
@@ -383,6 +386,13 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             return {}
         self._progress.note_batch_size(iterator)
         return None
+
+    def _restore_metrics(self, iterator: Any) -> None:
+        """Restores the running metrics, which Keras creates in a step."""
+        records, self._metrics = self._metrics, []
+        if records:
+            build_metrics(self.model, getattr(iterator, "element_spec", None))
+            _model_state.set_metrics(self.model, records)
 
     def _count(self, logs: dict[str, Any]) -> dict[str, Any]:
         self._progress.count_call(
@@ -498,6 +508,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             )
         self._continue_from(snapshot, epoch)
         self._restored_epochs = list(snapshot["model"]["epochs"])
+        self._metrics = snapshot["model"]["metrics"]
         try:
             _model_state.set_state(self.model, snapshot["model"])
         except ValueError as error:

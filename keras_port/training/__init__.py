@@ -1,6 +1,7 @@
 """The training step in its parts, and an evaluation that changes nothing."""
 
 from keras_port.training.evaluator import Evaluator
+from keras_port.training.evaluator import build_metrics as build_metrics
 from keras_port.training.evaluator import get_split_arrays as get_split_arrays
 from keras_port.training.evaluator import preserve_state as preserve_state
 from keras_port.training.example_selection import HardExamples

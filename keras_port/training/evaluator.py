@@ -222,6 +222,40 @@ def preserve_state(model: keras.Model) -> Iterator[None]:
                 metric.reset_state()
 
 
+def build_metrics(model: keras.Model, element_spec: Any) -> None:
+    """Creates the metrics of `compile` before the first training step.
+
+    Keras creates them in that step, by the labels it sees. These are labels of
+    the same form, all of them 0.
+
+    Args:
+        model: A compiled model.
+        element_spec: That of the training batches. Without effect if it does
+            not describe single tensors.
+    """
+    parts = tf.nest.flatten(element_spec)
+    known = (tf.TensorSpec, tf.OptionalSpec)
+    if not list_unbuilt(model) or not all(isinstance(p, known) for p in parts):
+        return
+    examples = smallest_batch(model)
+
+    def make_zeros(spec: Any) -> tf.Tensor | None:
+        if isinstance(spec, tf.OptionalSpec) or spec.shape.rank is None:
+            return None
+        if not spec.shape.rank:
+            return tf.zeros((), spec.dtype)
+        first, *rest = spec.shape.as_list()
+        shape = [first or examples, *(size or 1 for size in rest)]
+        return tf.zeros(shape, spec.dtype)
+
+    batch = tf.nest.map_structure(make_zeros, element_spec)
+    test_step = model.test_step
+    if has_replicas(model):
+        test_step = tf.function(test_step, autograph=False)
+    with preserve_state(model):
+        test_step(batch)
+
+
 def list_unbuilt(model: keras.Model) -> list[Any]:
     """Returns the metrics of `compile` if Keras has not chosen them yet."""
     return [m for m in model.metrics if not getattr(m, "built", True)]

@@ -754,6 +754,8 @@ def test_a_training_of_several_epochs_goes_on(
     np.testing.assert_array_equal(
         plain.get_weights()[0], resumed.get_weights()[0]
     )
+    # The running means of the epoch that was cut go on, too.
+    assert resumed.history.history == plain.history.history
     assert resumed.history.epoch == [0, 1, 2]
     # Once more: it is finished.
     if base is training.GradientModel:
