@@ -44,21 +44,19 @@ class RunningMeans:
 
     def get_state(self) -> dict[str, Any]:
         """Returns the newest point, which a resumed training needs."""
+        # The next epoch starts with metrics that have been reset.
+        before = {} if self._epoch_ended else self._before
         # Lists, because a snapshot holds no tuples.
         return {
-            "before": {n: [t, c] for n, (t, c) in self._before.items()},
+            "before": {n: [t, c] for n, (t, c) in before.items()},
             "waiting": {n: [t, c] for n, (t, c) in self._waiting.items()},
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""
-        now = self._read_means()
-        self._before = {
-            name: (total, count)
-            for name, (total, count) in state["before"].items()
-            # Unless an epoch has ended there and the metrics have been reset.
-            if count <= now.get(name, (0.0, 0.0))[1]
-        }
+        # Keras may not have created the metrics yet, so their values cannot be
+        # compared with these.
+        self._before = {n: (t, c) for n, (t, c) in state["before"].items()}
         self._waiting = {n: (t, c) for n, (t, c) in state["waiting"].items()}
 
     def since_last(self) -> dict[str, float]:
