@@ -18,6 +18,8 @@ ATTRIBUTES = {
     keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
 }
 STOCK_CALLBACKS = tuple(ATTRIBUTES)
+# What a snapshot holds as it is, in lists and in dictionaries by name.
+PLAIN = (bool, int, float, str, np.ndarray, np.generic, type(None))
 
 
 class StockState:
@@ -54,18 +56,6 @@ class StockState:
             setattr(self.callback, name, value)
 
 
-def is_plain(value: Any) -> bool:
-    """Tells whether a snapshot can hold a value as it is."""
-    if isinstance(value, list):
-        return all(is_plain(one) for one in value)
-    if isinstance(value, dict):
-        return all(
-            isinstance(key, str) and is_plain(one) for key, one in value.items()
-        )
-    kinds = (bool, int, float, str, np.ndarray, np.generic, type(None))
-    return isinstance(value, kinds)
-
-
 def find_foreign_value(value: Any, place: str = "") -> str | None:
     """Returns where a state holds what a snapshot cannot, as text.
 
@@ -87,6 +77,6 @@ def find_foreign_value(value: Any, place: str = "") -> str | None:
             if found:
                 return found
         return None
-    if is_plain(value):
+    if isinstance(value, PLAIN):
         return None
     return f"{place or 'the state'}, a {type(value).__name__}"

@@ -256,8 +256,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 "and the data again."
             )
         self._check_steps()
-        if here > newest and (was_interrupted or newest):
-            self._refuse_to_go_back(here, newest, was_interrupted)
+        # Only an interrupted model goes back, and only to a snapshot.
+        if here > newest and was_interrupted != bool(newest):
+            self._refuse_to_go_back(here, newest)
         # A model that has these steps already is left as it is: what the
         # program has changed in it since then is meant.
         if newest and (here < newest or was_interrupted):
@@ -288,12 +289,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             "finished; otherwise pass `steps_per_epoch`."
         )
 
-    def _refuse_to_go_back(
-        self, here: int, newest: int, was_interrupted: bool
-    ) -> None:
-        """Raises `ValueError` unless the model can go back to the snapshot."""
-        if was_interrupted and newest:
-            return
+    def _refuse_to_go_back(self, here: int, newest: int) -> None:
+        """Raises `ValueError`: the data would not start where the model is."""
         found = f"a snapshot of step {newest}" if newest else "no snapshot"
         raise ValueError(
             f"The model has made {here} steps, and {self.directory} has "

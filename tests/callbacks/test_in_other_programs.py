@@ -850,3 +850,11 @@ def test_two_callbacks_that_restore_are_refused(tmp_path: Any) -> None:
                 keras.callbacks.BackupAndRestore(tmp_path / "b"),
             ],
         )
+
+
+@pytest.mark.fault("C31")
+def test_tensorboard_writes_to_a_directory(monkeypatch: Any) -> None:
+    with pytest.raises(ValueError, match="`log_dir` must be a path on this"):
+        callbacks.TensorBoard("gs://bucket/logs")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert str(callbacks.TensorBoard("~/logs").log_dir) == "/home/someone/logs"
