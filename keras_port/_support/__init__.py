@@ -1,5 +1,10 @@
 """Helpers that several folders of the package share; none of them is public."""
 
+from keras_port._support.files import is_regular_file as is_regular_file
+from keras_port._support.files import open_file as open_file
+from keras_port._support.files import read_file as read_file
+from keras_port._support.files import read_zip_member as read_zip_member
+from keras_port._support.files import show_name as show_name
 from keras_port._support.graph_check import graph_check as graph_check
 from keras_port._support.graph_check import value_errors as value_errors
 from keras_port._support.layer_names import LayerScope as LayerScope
