@@ -304,7 +304,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._lock is not None:  # An earlier `fit` raised an exception.
             self._lock.release()
         self._lock = DirectoryLock(self.directory)
-        remove_leftovers(self.directory, SNAPSHOT)
+        remove_leftovers(self.directory, SNAPSHOT.fullmatch)
 
     def _check_workers(self) -> None:
         """Raises an error unless all machines restore the same snapshot."""

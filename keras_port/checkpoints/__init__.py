@@ -1,8 +1,9 @@
 """Files that are complete or absent, and what they hold."""
 
-from keras_port.checkpoints.atomic_file import PARTIAL as PARTIAL
 from keras_port.checkpoints.atomic_file import atomic_file
-from keras_port.checkpoints.atomic_file import is_written as is_written
+from keras_port.checkpoints.atomic_file import (
+    partial_directory as partial_directory,
+)
 from keras_port.checkpoints.atomic_file import (
     remove_leftovers as remove_leftovers,
 )

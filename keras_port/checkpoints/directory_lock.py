@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import stat
 import sys
 import weakref
 
@@ -21,25 +22,30 @@ class DirectoryLock:
         directory: An existing directory.
 
     Raises:
-        OSError: If another process has the lock.
+        OSError: If another process has the lock, or if `.lock` is a link, a
+            pipe or a device.
     """
 
     def __init__(self, directory: pathlib.Path) -> None:
         key = str(directory.resolve())
         if key in _held:
             _held[key].release()
-        self._file = os.open(directory / NAME, os.O_RDWR | os.O_CREAT, 0o644)
+        self._file = open_lock(directory / NAME)
         self._finalizer = weakref.finalize(self, unlock, self._file)
         if not is_taken(self._file):
             owner = os.read(self._file, 32).decode(errors="replace").strip()
             self.release()
             raise OSError(
-                f"{directory} is in use by another training (process {owner}). "
-                "Wait until it ends, or choose another directory."
+                f"{directory} is in use by another training"
+                f"{describe_process(owner)}. Wait until it ends, or choose "
+                "another directory."
             )
-        with contextlib.suppress(OSError):  # The number is for the message.
-            os.truncate(self._file, 0)
-            os.write(self._file, f"{os.getpid()}\n".encode())
+        # The number is for the message. A file with a second name, as some
+        # backups make it, may be somebody's, and is locked but not changed.
+        if os.fstat(self._file).st_nlink == 1:
+            with contextlib.suppress(OSError):
+                os.truncate(self._file, 0)
+                os.write(self._file, f"{os.getpid()}\n".encode())
         _held[key] = self
 
     def release(self) -> None:
@@ -57,6 +63,36 @@ class DirectoryLock:
 _held: weakref.WeakValueDictionary[str, DirectoryLock] = (
     weakref.WeakValueDictionary()
 )
+
+
+def open_lock(path: pathlib.Path) -> int:
+    """Opens the lock's file, which nobody else may have put there.
+
+    Raises:
+        OSError: If it cannot be opened, or is a link, a pipe or a device.
+    """
+    # A link is not followed, and a pipe does not wait for a reader.
+    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o644)
+    except OSError as error:
+        if not path.is_symlink():
+            raise
+        raise OSError(
+            f"{path} is a link, not the lock of a training. Remove it."
+        ) from error
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(
+            f"{path} is not a file, and so not the lock of a training. Remove "
+            "it."
+        )
+    return file
+
+
+def describe_process(owner: str) -> str:
+    """Returns the process that has the lock, as far as the file says."""
+    return f" (process {owner})" if owner.isdecimal() else ""
 
 
 def is_taken(file: int) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import pathlib
 from typing import Any
@@ -9,6 +10,7 @@ import zipfile
 
 import numpy as np
 
+from keras_port._support import open_file
 from keras_port.checkpoints.atomic_file import atomic_file
 
 FORMAT = 1
@@ -66,20 +68,63 @@ def read_snapshot(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: If the file is not complete; every member has a checksum.
     """
     try:
-        # Reading a member verifies its checksum. Given a path, NumPy would
-        # leave a broken file open.
-        with open(path, "rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {name: archive[name] for name in archive.files}
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            arrays = read_members(archive, os.fstat(file.fileno()).st_size)
         manifest = json.loads(arrays.pop(MANIFEST).tobytes())
         if manifest["format"] != FORMAT:
-            raise ValueError(f"its format is {manifest['format']}")
+            raise ValueError(
+                f"its format is {manifest['format']!r}, and this version of "
+                f"keras_port reads {FORMAT}"
+            )
         content: dict[str, Any] = unpack(manifest["content"], arrays)
     except Exception as error:  # of zipfile, zlib, NumPy
+        reason = str(error) or type(error).__name__
         raise ValueError(
-            f"{path} is not a complete snapshot: {error}."
+            f"{path} is not a complete snapshot: {reason.rstrip('.')}."
         ) from error
     return content
+
+
+def read_members(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:
+    """Returns the arrays of a snapshot, which take no more than it has.
+
+    `write_snapshot` compresses nothing, so a file that would become larger is
+    none of ours.
+
+    Args:
+        archive: The open file.
+        size: Bytes of the file.
+    """
+    members = archive.infolist()
+    if sum(one.file_size for one in members) > size or any(
+        one.compress_type != zipfile.ZIP_STORED for one in members
+    ):
+        raise ValueError("its content is larger than the file")
+    return {
+        one.filename.removesuffix(".npy"): read_member(archive, one)
+        for one in members
+    }
+
+
+def read_member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> np.ndarray:
+    """Returns an array that `write_member` has added.
+
+    `np.load` would allocate what the header claims before it reads it.
+    """
+    with archive.open(member) as file:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("its arrays have another format")
+        header = np.lib.format.read_array_header_1_0(file)
+        content = file.read()  # Up to the end, where the checksum is verified.
+    shape, fortran_order, dtype = header
+    if dtype.hasobject or fortran_order:
+        raise ValueError("an array in it is none of `write_snapshot`")
+    if math.prod(shape) * dtype.itemsize != len(content):
+        raise ValueError("an array in it has another size than its header says")
+    # A copy of the bytes that may be written to.
+    return np.ndarray(shape, dtype, bytearray(content))
 
 
 def pack(value: Any, arrays: dict[str, np.ndarray]) -> Any:

@@ -20,8 +20,10 @@ from tests.callbacks.scripted import ScriptedEvaluation
 from tests.small import small_model
 from tests.small import train
 
+# The package gives the function the name of its module.
+atomic_file_module = sys.modules["keras_port.checkpoints.atomic_file"]
 ROOT = Path(__file__).parents[2]
-NUMBERS = re.compile(r"numbers\.txt")
+NUMBERS = re.compile(r"numbers\.txt").fullmatch
 
 
 def names(folder: Path) -> list[str]:
@@ -42,7 +44,7 @@ def test_the_file_is_there_after_the_block_and_not_before(
     path = tmp_path / "numbers.txt"
     with atomic_file(path) as partial:
         partial.write_text("1 2 3")
-        assert (partial.parent, partial.suffix) == (tmp_path, ".txt")
+        assert (partial.parent.parent, partial.name) == (tmp_path, path.name)
         assert not path.exists()
     assert path.read_text() == "1 2 3"
     assert names(tmp_path) == ["numbers.txt"]
@@ -157,6 +159,45 @@ def test_a_number_that_no_process_can_have_is_gone(tmp_path: Path) -> None:
     (tmp_path / f".partial-{10**30}-numbers.txt").write_text("half")
     remove_leftovers(tmp_path, NUMBERS)
     assert names(tmp_path) == []
+
+
+def test_a_link_or_folder_where_a_partial_file_could_be_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S8 and S13: what another user has planted in the directory."""
+    victim = tmp_path / "victim.txt"
+    victim.write_text("somebody's")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "00" * size)
+    (tmp_path / f".partial-{os.getpid()}-numbers.txt").mkdir()
+    planted = tmp_path / f".partial-{os.getppid()}.0000-numbers.txt"
+    planted.symlink_to(victim)
+    with atomic_file(tmp_path / "numbers.txt") as partial:
+        # Nobody else can write here.
+        assert partial.parent.stat().st_mode & 0o777 == 0o700
+        partial.write_text("1")
+    assert victim.read_text() == "somebody's"
+    # Also if the name were known: it is made or nothing is written.
+    planted = tmp_path / f".partial-{os.getpid()}.{'00' * 8}-numbers.txt"
+    planted.symlink_to(tmp_path)
+    monkeypatch.setattr(
+        atomic_file_module, "remove_leftovers", lambda *args: None
+    )
+    with pytest.raises(OSError, match=r"numbers\.txt could not be written"):
+        write_half(tmp_path / "numbers.txt")
+    assert victim.read_text() == "somebody's"
+    assert (tmp_path / "numbers.txt").read_text() == "1"
+
+
+def test_a_link_among_the_leftovers_is_removed_and_not_followed(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("somebody's")
+    (tmp_path / f".partial-{gone_pid()}.00-numbers.txt").symlink_to(kept)
+    remove_leftovers(tmp_path, NUMBERS)
+    assert names(tmp_path) == ["kept"]
+    assert names(kept) == ["file"]
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A saved model tells what it was worth."""
 
+import os
 from pathlib import Path
 import zipfile
 
@@ -78,7 +79,18 @@ def test_a_flipped_byte_never_gives_another_record(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "{}", '{"monitor": "a", "worth": 1}']
+    "text",
+    [
+        *("", "{", "[]", "3", "{}", '{"monitor": "a", "worth": 1}'),
+        *('{"monitor": 1, "value": 1, "step": 1}', "[" * 10_000),
+        '{"monitor": "a", "value": "x", "step": 1}',
+        '{"monitor": "a", "value": 1, "step": -1}',
+        '{"monitor": "a", "value": 1, "step": 1.5}',
+        '{"monitor": "a", "value": true, "step": 1}',
+        '{"monitor": "a", "value": 1, "step": 1, "more": 2}',
+        '{"monitor": "a", "value": 1, "step": ' + "9" * 5000 + "}",
+    ],
+    ids=lambda text: text[:40],
 )
 def test_a_record_of_another_form_is_a_value_error(
     tmp_path: Path, text: str
@@ -96,4 +108,21 @@ def test_a_folder_is_a_value_error(tmp_path: Path) -> None:
     for name in NAMES:
         (tmp_path / name).mkdir()
         with pytest.raises(ValueError, match="is not a complete saved model"):
+            read_record(tmp_path / name)
+
+
+def test_a_record_that_inflates_is_refused(tmp_path: Path) -> None:
+    """S10."""
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MEMBER, b" " * 10_000_000)
+    with pytest.raises(ValueError, match=r"has 10,000,000 bytes, more than"):
+        read_record(path)
+
+
+def test_a_pipe_does_not_wait(tmp_path: Path) -> None:
+    """S9."""
+    for name in NAMES:
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ValueError, match="is a pipe, not a file"):
             read_record(tmp_path / name)

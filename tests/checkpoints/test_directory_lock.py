@@ -168,3 +168,36 @@ def test_a_directory_in_use_is_an_error_that_names_the_process(
         assert other.stdin is not None
         other.stdin.close()
     DirectoryLock(tmp_path).release()
+
+
+@pytest.mark.parametrize("target", ["victim.txt", "made.conf"])
+def test_a_link_is_not_followed(tmp_path: Path, target: str) -> None:
+    """S7: the lock is a link to somebody's file."""
+    victim = tmp_path / "victim.txt"
+    victim.write_text("somebody's")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".lock").symlink_to(tmp_path / target)
+    with pytest.raises(OSError, match=r"\.lock is a link.* Remove it"):
+        DirectoryLock(run)
+    assert victim.read_text() == "somebody's"
+    assert not (tmp_path / "made.conf").exists()
+
+
+def test_a_file_with_another_name_is_not_changed(tmp_path: Path) -> None:
+    """S7: the lock is a hard link to somebody's file."""
+    victim = tmp_path / "victim.txt"
+    victim.write_text("somebody's")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".lock").hardlink_to(victim)
+    lock = DirectoryLock(run)
+    assert not is_free(run)
+    lock.release()
+    assert victim.read_text() == "somebody's"
+
+
+def test_a_pipe_does_not_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(OSError, match="is not a file"):
+        DirectoryLock(tmp_path)

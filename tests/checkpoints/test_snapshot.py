@@ -1,9 +1,12 @@
 """A snapshot gives back what it was given, or says that it is broken."""
 
+import io
 import json
 import math
+import os
 from pathlib import Path
 import pickle
+import tracemalloc
 from typing import Any
 import zipfile
 
@@ -221,3 +224,40 @@ def test_a_missing_file_and_a_folder_are_value_errors(tmp_path: Path) -> None:
     for path in (tmp_path / "s.npz", tmp_path):
         with pytest.raises(ValueError, match="is not a complete snapshot"):
             read_snapshot(path)
+
+
+def write_bomb(path: Path, *, stored: bool) -> None:
+    """Writes a small file whose array claims or becomes 100 MB."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (10**8,)}
+    )
+    method = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    with (
+        zipfile.ZipFile(path, "w", method) as archive,
+        archive.open("a.npy", "w") as member,
+    ):
+        member.write(header.getvalue())
+        if not stored:
+            member.write(bytes(10**8))
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_small_file_takes_little_memory(tmp_path: Path, stored: bool) -> None:
+    """S10: an array that inflates, and one that claims more than is there."""
+    path = tmp_path / "s.npz"
+    write_bomb(path, stored=stored)
+    assert path.stat().st_size < 200_000
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"s\.npz is not a complete snapshot"):
+        read_snapshot(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_pipe_does_not_wait(tmp_path: Path) -> None:
+    """S9."""
+    os.mkfifo(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match="is a pipe, not a file"):
+        read_snapshot(tmp_path / "s.npz")

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
-import shutil
 
 import tensorflow as tf
 
-from keras_port.checkpoints import PARTIAL
-from keras_port.checkpoints import is_written
 from keras_port.checkpoints import make_writable_directory
+from keras_port.checkpoints import partial_directory
 from keras_port.checkpoints import sync
 from keras_port.tf1._files import first_line
 
@@ -27,36 +25,23 @@ def replace_files(prefix: pathlib.Path) -> Iterator[pathlib.Path]:
     `checkpoint` is replaced last, so it never names files that do not exist.
     """
     folder = make_writable_directory(prefix.parent)
-    _remove_leftover_folders(folder, prefix.name)
-    partial = folder / f".partial-{os.getpid()}-{prefix.name}"
+    names = [f"{prefix.name}{suffix}" for suffix in _SUFFIXES]
     try:
-        partial.mkdir()
-        yield partial / prefix.name
-        names = [f"{prefix.name}{suffix}" for suffix in _SUFFIXES]
-        for name in [*names, "checkpoint"]:
-            sync(partial / name)
-        for name in [*names, "checkpoint"]:
-            os.replace(partial / name, folder / name)
-        sync(folder)
-    except tf.errors.OpError as error:
-        # The reason follows the name of the partial file.
-        reason = first_line(error).rpartition("; ")[2]
+        with partial_directory(prefix) as partial:
+            yield partial / prefix.name
+            for name in [*names, "checkpoint"]:
+                sync(partial / name)
+            for name in [*names, "checkpoint"]:
+                os.replace(partial / name, folder / name)
+            sync(folder)
+    except (OSError, tf.errors.OpError) as error:
+        # TensorFlow's reason follows the name of the partial file.
+        reason = (
+            error.strerror or str(error)
+            if isinstance(error, OSError)
+            else first_line(error).rpartition("; ")[2]
+        )
         raise OSError(
             f"{prefix} could not be written: {reason}. Free disk space, or "
             "choose another folder."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _remove_leftover_folders(folder: pathlib.Path, name: str) -> None:
-    """Removes the partial folders of killed processes for this checkpoint."""
-    for entry in folder.iterdir():
-        found = PARTIAL.fullmatch(entry.name)
-        if (
-            found
-            and found["name"] == name
-            and entry.is_dir()
-            and not is_written(entry, int(found["pid"]))
-        ):
-            shutil.rmtree(entry, ignore_errors=True)
