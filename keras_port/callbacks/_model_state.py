@@ -54,7 +54,10 @@ def set_state(model: keras.Model, state: dict[str, Any]) -> None:
     """
     if not model.built and state["build"]:
         # Its inputs are not known before the first batch (keras#20712).
-        model.build_from_config(state["build"])
+        try:
+            model.build_from_config(state["build"])
+        except Exception as error:  # Of any layer.
+            raise ValueError(f"the model cannot be built: {error}") from error
     saved = state["variables"]
     build_optimizers(model, saved)
     variables = [variable for variable, _ in list_step_variables(model)]
@@ -74,20 +77,37 @@ def set_metrics(model: keras.Model, records: list[dict[str, Any]]) -> None:
     Args:
         model: The model.
         records: Names and values of their variables.
+
+    Raises:
+        ValueError: If a value does not fit its variable.
     """
     metrics = {v.path: v for v in model.metrics_variables}
     for record in records:
-        if record["path"] in metrics:
-            metrics[record["path"]].assign(record["value"])
+        path, value = record["path"], record["value"]
+        if path not in metrics:
+            continue
+        shape = tuple(metrics[path].shape)
+        if value.shape != shape or value.dtype.kind not in "fiub":
+            raise ValueError(
+                f"The snapshot has {value.dtype} values of shape {value.shape} "
+                f"for the metric variable `{path}`, which has shape {shape}."
+            )
+        metrics[path].assign(value)
 
 
 def check_records(
     here: list[dict[str, Any]], there: list[dict[str, Any]]
 ) -> None:
-    """Raises `ValueError` unless names and shapes equal the saved ones."""
+    """Raises `ValueError` unless names, shapes and types are the saved ones."""
     ours = [(strip_numbers(v["path"]), v["value"].shape) for v in here]
     saved = [(strip_numbers(v["path"]), v["value"].shape) for v in there]
     if ours == saved:
+        for one, other in zip(here, there, strict=True):
+            if one["value"].dtype != other["value"].dtype:
+                raise ValueError(
+                    f"`{one['path']}` is {one['value'].dtype} in this model, "
+                    f"and {other['value'].dtype} in the snapshot"
+                )
         return
     differing = sorted(set(ours) ^ set(saved))
     if not differing:
@@ -233,7 +253,7 @@ def compare_configurations(
         old, new = there.get(key), here.get(key)
         if kind != key and there.get(kind) != here.get(kind):
             continue  # Another class, which has other arguments.
-        if kind != key:
+        if kind != key and isinstance(old or {}, dict):
             lines += compare_configurations(old or {}, new or {})
         elif old != new:
             lines.append(f"{key} {old} there, {new} here")

@@ -59,11 +59,17 @@ class EvaluationChannel:
        `listeners`.
     2. `on_train_begin`: every evaluation announces the names of its results.
     3. During training: every evaluation publishes its results.
+
+    Attributes:
+        sources: The evaluations.
+        listeners: The callbacks that receive the results.
+        signal: Name of the signal that ends this `fit`, or `None`.
     """
 
     def __init__(self) -> None:
         self.sources: list[keras.callbacks.Callback] = []
         self.listeners: list[EvaluationListener] = []
+        self.signal: str | None = None
         self._names: dict[str, list[str]] = {}
 
     def __reduce__(self) -> Any:

@@ -148,11 +148,20 @@ class StepEarlyStopping(EvaluationListener):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""
+        weights = state["best_weights"]
+        if weights is not None:
+            here = [one.shape for one in self.model.get_weights()]
+            there = [one.shape for one in weights]
+            if here != there:
+                raise ValueError(
+                    f"its best weights have the shapes {there}, and the model "
+                    f"has {here}"
+                )
         self.best = state["best"]
         self.best_step = state["best_step"]
         self.wait = state["wait"]
         self.stopped_step = state["stopped_step"]
-        self._best_weights = state["best_weights"]
+        self._best_weights = weights
         if self.wait < self.patience:
             self.stopped_step = None  # The patience is longer now.
 

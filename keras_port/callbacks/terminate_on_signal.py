@@ -1,16 +1,23 @@
 """Ends a training in order on Ctrl-C."""
 
 import inspect
+import os
 import signal
 import threading
 import traceback
 from types import FrameType
 from typing import Any
+import weakref
 
 from absl import logging
 import keras
 
+from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.training import get_workers
+
+# Seconds that a forked process has after a signal, for the step that is
+# running.
+GRACE = 10.0
 
 
 class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
@@ -21,7 +28,8 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
     running step is finished, `fit` returns, and `on_train_end` of every
     callback is called. A second signal ends the training at once with
     `KeyboardInterrupt`. After `fit`, even after one that raised an exception,
-    signals do what they did before. On several machines a signal to one of
+    signals do what they did before. Processes that were forked for the data
+    go on until `fit` has ended. On several machines a signal to one of
     them ends the training on all of them after the same step.
 
     Args:
@@ -71,6 +79,7 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
         # After a `fit` that raised an exception they are still installed.
         self._restore_handlers()
         self._history = getattr(self.model, "history", None)
+        _active.add(self)
         for number in self.signals:
             self._handlers[number] = signal.signal(number, self._on_signal)
 
@@ -81,6 +90,7 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
         self._ask_workers()
         if self.received is not None:
             self.model.stop_training = True
+            get_channel(self.model).signal = self.received
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Restores the previous signal handlers."""
@@ -140,6 +150,52 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
                     number, signal.SIG_DFL if handler is None else handler
                 )
         self._handlers = {}
+        _active.discard(self)
+
+    def _leave_to_parent(self) -> None:
+        """Lets a forked process wait for what its parent does."""
+        handler = WaitForParent()
+        for number in self._handlers:
+            signal.signal(number, handler)
+        self._handlers = {}
+
+
+class WaitForParent:
+    """Handles the signals of a process that was forked during `fit`.
+
+    Ctrl-C, and many schedulers, send a signal to the whole group. A process
+    that loads the data must not end then: the training would wait for it
+    forever, instead of ending in order. A second signal, such as that of the
+    parent which ends its workers, ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self._is_warned = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Ends the process, if not by now then later."""
+        if self._is_warned:
+            forward_signal(number, frame, signal.SIG_DFL)
+        self._is_warned = True
+        if number != signal.SIGINT:
+            end = threading.Timer(GRACE, os._exit, [128 + number])
+            end.daemon = True
+            end.start()
+
+
+# Callbacks whose handlers are installed.
+_active: "weakref.WeakSet[TerminateOnSignal]" = weakref.WeakSet()
+
+
+def leave_signals_to_parent() -> None:
+    """Lets a forked process end when its parent wants it, not before."""
+    for callback in list(_active):
+        callback._leave_to_parent()
+    _active.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=leave_signals_to_parent)
 
 
 def is_in_fit(model: keras.Model, frame: FrameType | None) -> bool:

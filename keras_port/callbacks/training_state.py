@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 import os
 import pathlib
-import re
+import sys
 from typing import Any
+from typing import NamedTuple
+from typing import Protocol
 import weakref
 
 from absl import logging
@@ -17,6 +19,9 @@ from keras_port.callbacks._position import Position
 from keras_port.callbacks._position import Progress
 from keras_port.callbacks._position import count_batches
 from keras_port.callbacks._position import find_batch_size
+from keras_port.callbacks._snapshot_content import VERSION
+from keras_port.callbacks._snapshots import NAME
+from keras_port.callbacks._snapshots import SnapshotDirectory
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
@@ -29,18 +34,47 @@ from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.checkpoints import BackgroundWriter
 from keras_port.checkpoints import DirectoryLock
 from keras_port.checkpoints import make_writable_directory
-from keras_port.checkpoints import read_snapshot
+from keras_port.checkpoints import read_notes
 from keras_port.checkpoints import remove_leftovers
-from keras_port.checkpoints import write_snapshot
 from keras_port.training import TrainingIsOverError
 from keras_port.training import build_metrics
 from keras_port.training import get_workers
 from keras_port.training import is_chief
 from keras_port.training import list_callbacks
 
-SNAPSHOT = re.compile(r"state-(?P<step>\d+)\.npz")
+
+class Clock(Protocol):
+    """Measures times, which are no part of what a training computes."""
+
+    def get_notes(self) -> dict[str, float]:
+        """Returns the times so far."""
+        ...
+
+    def set_notes(self, notes: dict[str, float]) -> None:
+        """Adds the times of the earlier starts."""
+        ...
+
+
+class Stop(NamedTuple):
+    """A `fit` that a signal has ended.
+
+    Args:
+        directory: Directory of its snapshots.
+        signal: Name of the signal.
+        step: Step at which it ended.
+    """
+
+    directory: pathlib.Path
+    signal: str
+    step: int
+
+
 # Models whose `fit` has begun and not ended in order.
 INTERRUPTED: "weakref.WeakSet[keras.Model]" = weakref.WeakSet()
+# Models whose `fit` has ended in order, but because of a signal.
+STOPPED: "weakref.WeakKeyDictionary[keras.Model, Stop]" = (
+    weakref.WeakKeyDictionary()
+)
 # Callbacks that only show the training: a program may add them and leave them
 # out.
 DISPLAYS = ("StepProgress", "TensorBoard")
@@ -72,6 +106,12 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     `GradientModel`; with another model, list them in `stateful_callbacks`, and
     this callback last in `callbacks`.
 
+    A program may call `fit` several times with one directory, and compile the
+    model again in between. Every `fit` has its own `TrainingState`, and its end
+    is kept: started again, the program gets the end of every `fit` that is
+    finished, and continues the one that was interrupted. Another model needs
+    another directory.
+
     The training waits only until these values are copied; the file is written
     in the background. One training at a time can use the directory. On several
     machines the first one writes the snapshots, and all must be able to read
@@ -87,8 +127,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         directory: Directory of the snapshots, created if it does not exist.
         save_freq: Steps between snapshots. One more is written when the
             training ends. Defaults to 100.
-        max_to_keep: Number of newest snapshots to keep; an older one is used
-            if the newest is broken. Defaults to 2.
+        max_to_keep: Number of newest snapshots of the current `fit` to keep; an
+            older one is used if the newest is broken. Defaults to 2.
         total_steps: Step at which the whole training ends. A snapshot of this
             step or a later one is the end of a finished training, however many
             steps `fit` is asked for. Defaults to `None`: `fit` alone decides.
@@ -147,6 +187,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if total_steps is not None:
             self.total_steps = check_integer("total_steps", total_steps)
         self.stateful_callbacks = tuple(stateful_callbacks)
+        # Measures the times of the training; of `Run`.
+        self.clock: Clock | None = None
         self._writer = BackgroundWriter()
         self._lock: DirectoryLock | None = None
         self._configuration: dict[str, Any] = {}
@@ -162,7 +204,11 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._goes_on_over_epochs = False
         self._asked_for_nothing = False
         self._is_prepared = False
-        self._newest = self._read_newest()
+        self._is_in_fit = False
+        self._first_batch = 0
+        self._snapshots = SnapshotDirectory(self.directory, self.max_to_keep)
+        self._fit = self._snapshots.count_ended()
+        self._newest = self._snapshots.read_newest(self._fit)
         self._to_restore: dict[str, Any] | None = None
         self._restored_epochs: list[int] = []
         self._metrics: list[dict[str, Any]] = []
@@ -178,19 +224,31 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     @property
     def step(self) -> int:
         """Step of the newest complete snapshot, 0 without one."""
-        self._names_read.add("step")
+        self._note_reading("step")
         return self._get_newest("step")
 
     @property
     def batches_seen(self) -> int:
         """Batches that had been read by then."""
-        self._names_read.add("batches_seen")
+        self._note_reading("batches_seen")
         return self._get_newest("batches")
 
     @property
     def epoch(self) -> int:
         """Number of epochs that had ended by then."""
+        self._update_newest(self._snapshots.count_ended())
         return self._get_position().epoch
+
+    def _note_reading(self, name: str) -> None:
+        """Notes that the program has started its data where this says."""
+        self._update_newest(self._snapshots.count_ended())
+        self._names_read.add(name)
+
+    def _update_newest(self, fit: int) -> None:
+        """Reads the snapshots again if another `fit` has ended since."""
+        if fit != self._fit and not self._is_in_fit:
+            self._fit = fit
+            self._newest = self._snapshots.read_newest(fit)
 
     def prepare_fit(
         self, model: keras.Model, arguments: dict[str, Any]
@@ -226,51 +284,101 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         steps = arguments.get("steps_per_epoch")
         self._goes_on_over_epochs = steps is not None
         self._asked_for_nothing = steps is not None and steps <= 0
-        will_restore = get_step(model) < self._get_newest("step")
-        if will_restore and not arguments.get("initial_epoch"):
+        self._update_newest(self._snapshots.find_fit(model))
+        if self._is_own() and not arguments.get("initial_epoch"):
             last = max(arguments.get("epochs", 1) - 1, 0)
             arguments["initial_epoch"] = min(self._get_position().epoch, last)
+
+    def set_model(self, model: keras.Model) -> None:
+        """Locks the directory before any callback writes to it.
+
+        Keras calls `set_model` of all callbacks before `on_train_begin` of the
+        first one.
+        """
+        super().set_model(model)
+        if is_chief(model):
+            self._lock_directory()
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the directory before the first step."""
         check_optimizer(self.model, type(self).__name__)
-        if is_chief(self.model):
-            self._lock_directory()
         self._check_workers()
         self._configuration = _model_state.get_configuration(self.model)
         self._writer.wait()  # Of a `fit` that was interrupted.
-        known = self._get_newest("step")
-        self._newest = self._read_newest()
-        newest = self._get_newest("step")
-        here = get_step(self.model)
-        was_interrupted = self.model in INTERRUPTED
-        # A second `fit` of the same model goes on counting.
-        same = here == newest and self._newest is not None
-        self._start_fit(Progress(self._get_newest("batches") if same else 0))
-        self._to_restore = None
-        if newest != known and (newest != here or was_interrupted):
+        known = self._get_id()
+        self._fit = self._snapshots.find_fit(self.model)
+        self._newest = self._snapshots.read_newest(self._fit)
+        self._first_batch = self._get_newest("batches")
+        self._start_fit(Progress(self._first_batch))
+        self._to_restore = self._choose_snapshot()
+        if self._to_restore and self._names_read and self._get_id() != known:
             raise ValueError(
-                f"{self.directory} has a snapshot of step {newest}, which was "
-                f"written after this `TrainingState` was created at step "
-                f"{known}, where the data starts. Create the `TrainingState` "
-                "and the data again."
+                f"{self.directory} has a snapshot of step "
+                f"{self._get_newest('step')}, which was written after this "
+                f"`TrainingState` was created at step {known[1]}, where the "
+                "data starts. Create the `TrainingState` and the data again."
             )
         self._check_steps()
-        # Only an interrupted model goes back, and only to a snapshot.
-        if here > newest and was_interrupted != bool(newest):
-            self._refuse_to_go_back(here, newest)
-        # A model that has these steps already is left as it is: what the
-        # program has changed in it since then is meant.
-        if newest and (here < newest or was_interrupted):
+        if self._to_restore:
             self._check_position()
-            self._to_restore = self._newest
         self._note_learning_rates()
         self._newest = drop_values(self._newest)
+        self._is_in_fit = True
         function = wrap_train_function(self.model)
         self._counts_in_function = function is not None
         if function is not None:
             function.before.append(self._skip)
             function.after.append(self._count)
+
+    def _choose_snapshot(self) -> dict[str, Any] | None:
+        """Returns the snapshot to restore, `None` to leave the model as it is.
+
+        Raises:
+            ValueError: If the model is at a step at which the data would not
+                start.
+        """
+        newest, here = self._get_newest("step"), get_step(self.model)
+        self._check_last_fit(here)
+        was_interrupted = self.model in INTERRUPTED
+        if not self._is_own():
+            # The `fit` that was interrupted may have begun with a new
+            # optimizer.
+            if was_interrupted and here not in (0, newest):
+                self._refuse_to_go_back(here)
+            return None
+        if was_interrupted:
+            return self._newest
+        if here > newest:
+            self._refuse_to_go_back(here)
+        # A model that a signal has stopped is left as it is: what the program
+        # has changed in it since then is meant.
+        if here == newest and self.model in STOPPED:
+            return None
+        return self._newest
+
+    def _check_last_fit(self, here: int) -> None:
+        """Raises `ValueError` in the next `fit` of a program to be ended.
+
+        It would start from a model that is trained in part.
+        """
+        stop = STOPPED.get(self.model)
+        if stop is None or hasattr(sys, "ps1"):  # In a notebook, all is meant.
+            return
+        if stop.directory != self.directory or here < stop.step:
+            raise ValueError(
+                f"The `fit` before this one was stopped by {stop.signal} "
+                f"before its end, at step {stop.step}. End the program after "
+                "a `fit` whose `TerminateOnSignal.received` is not `None`, and "
+                "start it again to continue."
+            )
+
+    def _is_own(self) -> bool:
+        """Tells whether the newest snapshot is of the `fit` that starts."""
+        return self._newest is not None and self._newest["fit"] == self._fit
+
+    def _get_id(self) -> tuple[int, int]:
+        """Returns what tells the newest snapshot from others."""
+        return self._get_newest("fit"), self._get_newest("step")
 
     def _check_steps(self) -> None:
         """Raises an error if Keras would train without an end.
@@ -289,8 +397,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             "finished; otherwise pass `steps_per_epoch`."
         )
 
-    def _refuse_to_go_back(self, here: int, newest: int) -> None:
+    def _refuse_to_go_back(self, here: int) -> None:
         """Raises `ValueError`: the data would not start where the model is."""
+        newest = self._get_newest("step")
         found = f"a snapshot of step {newest}" if newest else "no snapshot"
         raise ValueError(
             f"The model has made {here} steps, and {self.directory} has "
@@ -304,7 +413,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._lock is not None:  # An earlier `fit` raised an exception.
             self._lock.release()
         self._lock = DirectoryLock(self.directory)
-        remove_leftovers(self.directory, SNAPSHOT.fullmatch)
+        remove_leftovers(self.directory, NAME.fullmatch)
 
     def _check_workers(self) -> None:
         """Raises an error unless all machines restore the same snapshot."""
@@ -422,7 +531,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             return
         if self.model.stop_training:
             # The epoch is incomplete as far as this callback can know.
-            self._take(None)
+            self._take(None, dict(logs or {}))
         else:
             self._progress.end_epoch()
             self._take((epoch, dict(logs or {})))
@@ -433,7 +542,15 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         INTERRUPTED.discard(self.model)
         unwrap_train_function(self.model)
         self._names_read.clear()
-        self._is_prepared = False
+        self._is_prepared = self._is_in_fit = False
+        signal = get_channel(self.model).signal
+        if signal is None:
+            STOPPED.pop(self.model, None)
+            self._snapshots.note_end(self.model, self._fit)
+        else:  # The program starts the same `fit` again.
+            STOPPED[self.model] = Stop(
+                self.directory, signal, get_step(self.model)
+            )
         if self._is_over:
             # Keras has added an epoch, of no step.
             self.model.history.epoch[:] = self._restored_epochs
@@ -450,12 +567,20 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         """
         self._take(None)
 
-    def _take(self, ended_epoch: tuple[int, dict[str, Any]] | None) -> None:
+    def _take(
+        self,
+        ended_epoch: tuple[int, dict[str, Any]] | None,
+        last_logs: dict[str, Any] | None = None,
+    ) -> None:
         step = get_step(self.model)
         self._every.restart(step)
         content = {
+            "version": VERSION,
+            "fit": self._fit,
             "step": step,
             "batches": self._progress.batches,
+            # Of these, what was read before this `fit`.
+            "first_batch": self._first_batch,
             "position": self._progress.get_position(
                 self._batch_size, self.params.get("steps")
             ).get_state(),
@@ -464,6 +589,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             "model": _model_state.get_state(
                 self.model, ended_epoch=ended_epoch
             ),
+            # For the history of a training that ends within an epoch.
+            "last_logs": last_logs or {},
             "callbacks": {
                 name: get_callback_state(name, callback)
                 for name, callback in self._get_participants().items()
@@ -471,20 +598,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         }
         self._newest = drop_values(content)
         if is_chief(self.model):
-            self._writer.submit(lambda: self._write(content))
-
-    def _write(self, content: dict[str, Any]) -> None:
-        path = self.directory / f"state-{content['step']:08d}.npz"
-        try:
-            write_snapshot(path, content)
-        except OSError as error:
-            raise OSError(
-                f"Step {content['step']}: {path} could not be saved: {error}. "
-                "Earlier snapshots are unchanged. Free disk space, then run "
-                "the same command again."
-            ) from error
-        for old in self._list_paths()[: -self.max_to_keep]:
-            old.unlink(missing_ok=True)
+            notes = self.clock.get_notes() if self.clock else {}
+            self._writer.submit(lambda: self._snapshots.write(content, notes))
 
     def _restore(self, snapshot: dict[str, Any], epoch: int) -> None:
         differences = _model_state.compare_configurations(
@@ -518,9 +633,16 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             participant = participants.get(name)
             if participant is None:
                 continue  # One that only showed the training.
-            participant.set_state(state)
+            set_callback_state(name, participant, state, snapshot["path"])
             if getattr(participant, "stopped_step", None) is not None:
                 self._is_over = True
+        if self.clock is not None:
+            self.clock.set_notes(read_notes(snapshot["path"]))
+        if self._is_over and snapshot["last_logs"]:
+            self._restored_epochs.append(epoch)
+            history = self.model.history.history
+            for name, value in snapshot["last_logs"].items():
+                history.setdefault(name, []).append(value)
         self._report(snapshot)
 
     def _continue_from(self, snapshot: dict[str, Any], epoch: int) -> None:
@@ -540,8 +662,13 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 "directory."
             ) from error
         done = position.batch if epoch == position.epoch else 0
+        self._first_batch = snapshot["first_batch"]
         self._start_fit(Progress(snapshot["batches"], epoch, done, skipped))
-        self._is_over = skipped is None or self._asked_for_nothing
+        self._is_over = (
+            skipped is None
+            or self._asked_for_nothing
+            or self._snapshots.has_later(self._fit)
+        )
         if self.total_steps is not None:
             self._is_over |= snapshot["step"] >= self.total_steps
         if skipped:
@@ -557,7 +684,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         is_placed = self._names_read & {"batches_seen", "step"}
         if not is_placed:
             goes_on = self._goes_on_over_epochs or epochs == 1
-            self._batches_to_drop = snapshot["batches"] if goes_on else done
+            read = snapshot["batches"] - self._first_batch
+            self._batches_to_drop = read if goes_on else done
             if self._batches_in_data:
                 self._batches_to_drop %= self._batches_in_data
 
@@ -615,25 +743,6 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             return Position()
         return Position.from_state(self._newest["position"])
 
-    def _read_newest(self) -> dict[str, Any] | None:
-        """Returns the newest complete snapshot, or `None` without one."""
-        for path in reversed(self._list_paths()):
-            try:
-                return read_snapshot(path)
-            except ValueError as error:
-                logging.warning("%s The previous snapshot is used.", error)
-        return None
-
-    def _list_paths(self) -> list[pathlib.Path]:
-        """Returns the paths of the snapshots, the oldest first."""
-        if not self.directory.is_dir():
-            return []
-        return sorted(
-            path
-            for path in self.directory.iterdir()
-            if SNAPSHOT.fullmatch(path.name)
-        )
-
 
 def check_participant(callback: keras.callbacks.Callback) -> None:
     """Raises `ValueError` unless a callback has the two methods."""
@@ -674,6 +783,26 @@ def compare_names(there: set[str], here: set[str]) -> list[str]:
         if deciding:
             lines.append(f"only {place} `{'`, `'.join(deciding)}`")
     return lines
+
+
+def set_callback_state(
+    name: str, callback: Any, state: dict[str, Any], path: pathlib.Path
+) -> None:
+    """Restores the state of a callback.
+
+    Raises:
+        ValueError: If the state is not what the callback expects; names the
+            file.
+    """
+    try:
+        callback.set_state(state)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"The state of `{name.partition(':')[0]}` in {path} cannot be "
+            f"restored: {type(error).__name__}: {reason}. Move the file away "
+            "to continue from the one before it."
+        ) from error
 
 
 def get_callback_state(name: str, callback: Any) -> dict[str, Any]:

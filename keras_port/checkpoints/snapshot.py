@@ -1,5 +1,7 @@
 """Arrays and JSON values in one file that is complete or absent."""
 
+from collections.abc import Iterator
+import contextlib
 import io
 import json
 import math
@@ -21,18 +23,32 @@ ARRAY_KEY = "__array__"
 PIECE = 1 << 18
 
 
-def write_snapshot(path: pathlib.Path, content: dict[str, Any]) -> None:
+def write_snapshot(
+    path: pathlib.Path,
+    content: dict[str, Any],
+    notes: dict[str, Any] | None = None,
+) -> None:
     """Writes nested dictionaries and lists of JSON values and arrays.
 
     The arrays are members of a `.npz` file. The other values are in its
     manifest, which is JSON. Nothing is pickled.
+
+    Args:
+        path: The file.
+        content: The values.
+        notes: JSON values that are no part of the content, such as times.
+            Defaults to `None`: none.
 
     Raises:
         TypeError: For a value that is neither, and for an array of objects.
         OSError: If the file cannot be written.
     """
     arrays: dict[str, np.ndarray] = {}
-    manifest = {"format": FORMAT, "content": pack(content, arrays)}
+    manifest = {
+        "format": FORMAT,
+        "content": pack(content, arrays),
+        "notes": notes or {},
+    }
     text = json.dumps(manifest).encode()
     arrays[MANIFEST] = np.frombuffer(text, np.uint8)
     with atomic_file(path) as partial, zipfile.ZipFile(partial, "w") as archive:
@@ -67,22 +83,48 @@ def read_snapshot(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ValueError: If the file is not complete; every member has a checksum.
     """
-    try:
-        with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            arrays = read_members(archive, os.fstat(file.fileno()).st_size)
-        manifest = json.loads(arrays.pop(MANIFEST).tobytes())
-        if manifest["format"] != FORMAT:
-            raise ValueError(
-                f"its format is {manifest['format']!r}, and this version of "
-                f"keras_port reads {FORMAT}"
-            )
+    with name_snapshot_in_errors(path):
+        arrays, manifest = read_arrays_and_manifest(path)
         content: dict[str, Any] = unpack(manifest["content"], arrays)
+        return content
+
+
+def read_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Returns the notes of a file of `write_snapshot`.
+
+    Raises:
+        ValueError: If the file is not complete.
+    """
+    with name_snapshot_in_errors(path):
+        _, manifest = read_arrays_and_manifest(path)
+        return dict(manifest.get("notes", {}))
+
+
+def read_arrays_and_manifest(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Returns the members of a snapshot."""
+    with open_file(path) as file, zipfile.ZipFile(file) as archive:
+        arrays = read_members(archive, os.fstat(file.fileno()).st_size)
+    manifest: dict[str, Any] = json.loads(arrays.pop(MANIFEST).tobytes())
+    if manifest["format"] != FORMAT:
+        raise ValueError(
+            f"its format is {manifest['format']!r}, and this version of "
+            f"keras_port reads {FORMAT}"
+        )
+    return arrays, manifest
+
+
+@contextlib.contextmanager
+def name_snapshot_in_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raises a `ValueError` that names the file for every error."""
+    try:
+        yield
     except Exception as error:  # of zipfile, zlib, NumPy
         reason = str(error) or type(error).__name__
         raise ValueError(
             f"{path} is not a complete snapshot: {reason.rstrip('.')}."
         ) from error
-    return content
 
 
 def read_members(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:

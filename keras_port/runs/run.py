@@ -16,12 +16,15 @@ import tensorflow as tf
 
 from keras_port._support import check_integer
 from keras_port._support import local_path
+from keras_port._support import read_file
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
 from keras_port.callbacks import TrainingState
 from keras_port.checkpoints import atomic_file
 from keras_port.checkpoints import make_writable_directory
+from keras_port.checkpoints import partial_directory
+from keras_port.checkpoints import sync
 from keras_port.runs.results import EARLY_STOPPING
 from keras_port.runs.results import MAX_STEPS
 from keras_port.runs.results import Results
@@ -33,6 +36,8 @@ RESULTS_FILE = "results.json"
 MODEL_FILE = "model.keras"
 STATE_DIR = "state"
 LOG_DIR = "logs"
+# Of a JSON file of a run.
+MAX_BYTES = 1 << 20
 
 
 class Run:
@@ -145,6 +150,10 @@ class Run:
         Sets `model.steps_per_execution` so that no evaluation, no snapshot and
         no step is missed.
 
+        The `fit` of a finished run makes no step. It restores the end of the
+        training: the history, and the best weights if there is a
+        `StepEarlyStopping`.
+
         Args:
             model: A compiled model that has not been trained, made by the same
                 code on every start.
@@ -159,9 +168,9 @@ class Run:
             The history of the whole run, from its first step on.
 
         Raises:
-            ValueError: If the run is finished, if the model has been trained,
-                if `callbacks` holds one that this method adds, or if the
-                snapshots are of another model.
+            ValueError: If the model has been trained, if `callbacks` holds
+                one that this method adds, or if the snapshots are of another
+                model.
             OSError: If another process trains in the directory, or if a file
                 cannot be written.
         """
@@ -181,24 +190,23 @@ class Run:
             limit=max_steps_per_execution,
         )
         terminate = TerminateOnSignal()
-        speed = _Speed(get_batch_size(batches))
-        started = time.perf_counter()
+        clock = _Clock(get_batch_size(batches))
+        state.clock = clock
         # The state after the callbacks, so that the last snapshot holds what
         # they do at the end of the epoch.
         model.fit(
             batches,
             steps_per_epoch=steps,
-            callbacks=[*callbacks, state, terminate, speed],
+            callbacks=[clock, *callbacks, state, terminate],
             verbose=0,
         )
-        seconds = time.perf_counter() - started
         self._state = None  # It knows the snapshot that `fit` started from.
         stopping = find_early_stopping(callbacks)
         ended_by = EARLY_STOPPING if has_stopped(stopping) else MAX_STEPS
         self._fitted = _Fitted(
             best_step=(stopping and stopping.best_step) or 0,
-            seconds=seconds,
-            examples_per_second=speed.examples_per_second,
+            seconds=clock.seconds,
+            examples_per_second=clock.examples_per_second,
             ended_by=terminate.received or ended_by,
         )
         return model.history
@@ -212,6 +220,8 @@ class Run:
         dataset: str = "",
     ) -> Results:
         """Tests the trained model and writes `results.json`.
+
+        For a finished run it returns the `results` that are there.
 
         Args:
             model: The model that `fit` has trained, with the metric
@@ -232,9 +242,10 @@ class Run:
         fitted = self._fitted
         if fitted is None:
             raise ValueError(
-                "`finish` writes the results of a training. Call `fit` first, "
-                "and not if `results` is there already."
+                "`finish` writes the results of a training. Call `fit` first."
             )
+        if self.results is not None:
+            return self.results
         accuracy = find_accuracy(model.history, fitted.best_step)
         if accuracy is None:
             accuracy = evaluate_accuracy(model, validation)
@@ -258,11 +269,11 @@ class Run:
         """Writes `run.json`, or checks that it is of the same run."""
         make_writable_directory(self.directory)
         path = self.directory / RUN_FILE
-        if path.exists():
-            self._check_settings(read_json(path), settings)
-        else:
+        if not path.exists():
             self._check_no_other_files()
-            write_json(path, settings)
+            write_first(path, settings)
+        # Also after writing: of two starts at once, one was the first.
+        self._check_settings(read_json(path), settings)
 
     def _check_settings(
         self, found: dict[str, Any], wanted: dict[str, Any]
@@ -296,7 +307,7 @@ class Run:
         path = self.directory / RESULTS_FILE
         if not path.exists():
             return None
-        results = Results(**read_json(path))
+        results = read_results(path)
         return results if results.is_final(self.max_steps) else None
 
     def _open_state(self) -> TrainingState:
@@ -316,11 +327,6 @@ class Run:
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         """Raises `ValueError` for arguments that would not resume exactly."""
-        if self.results is not None:
-            raise ValueError(
-                f"The run in {self.directory} is finished. Read `results` "
-                "instead of calling `fit`, or raise `max_steps`."
-            )
         if not callable(make_batches):
             raise ValueError(
                 "`make_batches` must be a function of the number of batches "
@@ -353,33 +359,88 @@ class _Fitted:
     ended_by: str
 
 
-class _Speed(keras.callbacks.Callback):  # type: ignore[misc]
-    """Measures training examples per second after the first call."""
+class _Clock(keras.callbacks.Callback):  # type: ignore[misc]
+    """Measures the time of a run, over all of its starts.
+
+    Args:
+        batch_size: Examples in a batch, 0 if it is not fixed.
+
+    Attributes:
+        seconds: Wall time of `fit`, without what was lost in a kill.
+    """
 
     def __init__(self, batch_size: int) -> None:
         super().__init__()
-        self.examples_per_second = 0.0
+        self.seconds = 0.0
         self._batch_size = batch_size
+        self._started = time.perf_counter()
+        # After the first call of a start, which builds the graph.
+        self._measured_steps = 0
+        self._measured_seconds = 0.0
         self._first: tuple[int, float] | None = None
+
+    @property
+    def examples_per_second(self) -> float:
+        """Training examples per second after the first call."""
+        if not self._measured_seconds:
+            return 0.0
+        examples = self._measured_steps * self._batch_size
+        return examples / self._measured_seconds
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Starts the clock."""
+        self._started = time.perf_counter()
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Starts the clock after the call that builds the graph."""
+        """Starts measuring the speed."""
         if self._first is None:
             self._first = self._now()
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Stops the clock."""
+        """Measures the time until now."""
+        self._measure()
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Measures the time until now."""
+        self._measure()
+
+    def get_notes(self) -> dict[str, float]:
+        """Returns the times so far, for a snapshot."""
+        self._measure()
+        return {
+            "seconds": self.seconds,
+            "measured_steps": self._measured_steps,
+            "measured_seconds": self._measured_seconds,
+        }
+
+    def set_notes(self, notes: dict[str, float]) -> None:
+        """Adds the times of the earlier starts.
+
+        Raises:
+            ValueError: If they are not what `get_notes` has returned.
+        """
+        names = ("seconds", "measured_steps", "measured_seconds")
+        values = [notes.get(name, 0.0) for name in names]
+        if not all(isinstance(one, int | float) for one in values):
+            raise ValueError(f"A snapshot has the times {values}.")
+        self.seconds += values[0]
+        self._measured_steps += int(values[1])
+        self._measured_seconds += values[2]
+
+    def _measure(self) -> None:
+        now = time.perf_counter()
+        self.seconds += now - self._started
+        self._started = now
         if self._first is None:
             return
-        first_step, started = self._first
-        step, now = self._now()
-        if step > first_step:
-            examples = (step - first_step) * self._batch_size
-            self.examples_per_second = examples / (now - started)
+        step, since = self._first
+        self._first = self._now()
+        self._measured_steps += self._first[0] - step
+        self._measured_seconds += self._first[1] - since
 
     def _now(self) -> tuple[int, float]:
         return int(self.model.optimizer.iterations.numpy()), time.perf_counter()
@@ -440,8 +501,10 @@ def evaluate_accuracy(model: keras.Model, data: Any) -> float:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Returns the content of a JSON file of a run."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        content = json.loads(read_file(path, max_bytes=MAX_BYTES))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}")
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is broken: {error}. Move it away, or choose another "
             "directory."
@@ -449,7 +512,49 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
     return content
 
 
+def read_results(path: pathlib.Path) -> Results:
+    """Returns the content of `results.json`.
+
+    Raises:
+        ValueError: If it holds something else.
+    """
+    content = read_json(path)
+    for field in dataclasses.fields(Results):
+        value = content.get(field.name)
+        kind = int | float if field.type is float else field.type
+        if not isinstance(value, kind):  # type: ignore[arg-type]
+            raise ValueError(
+                f"{path} is broken: it has {field.name}={value!r}. Move it "
+                "away, or choose another directory."
+            )
+    if unknown := set(content) - {f.name for f in dataclasses.fields(Results)}:
+        raise ValueError(
+            f"{path} is broken: it has {', '.join(sorted(unknown))}. Move it "
+            "away, or choose another directory."
+        )
+    return Results(**content)
+
+
+def write_first(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON file unless another process is the first to do so."""
+    with partial_directory(path) as directory:
+        partial = directory / path.name
+        partial.write_text(format_json(content), "utf-8")
+        sync(partial)
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            return
+        except OSError:  # A file system without hard links.
+            os.replace(partial, path)
+
+
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     """Replaces a JSON file as a whole."""
     with atomic_file(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
+        partial.write_text(format_json(content), "utf-8")
+
+
+def format_json(content: Mapping[str, Any]) -> str:
+    """Returns JSON that people can read."""
+    return json.dumps(content, indent=2) + "\n"

@@ -217,7 +217,17 @@ class GradientModel(keras.Model):  # type: ignore[misc]
 
         A subclass whose own `compile` takes other arguments is not compiled,
         because they are not in the file. Keras warns about it.
+
+        Raises:
+            ValueError: If the file names gradient observers, which are never
+                saved: somebody has added them.
         """
+        if "gradient_observers" in config:
+            raise ValueError(
+                "The saved `compile` arguments have `gradient_observers`, "
+                "which no saved model has. The file was changed; load it with "
+                "`compile=False` if you trust it."
+            )
         arguments = keras.saving.deserialize_keras_object(config)
         if not takes_arguments(self.compile, arguments):
             super().compile_from_config(config)

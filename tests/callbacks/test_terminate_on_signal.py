@@ -24,6 +24,8 @@ from tests.small import small_arrays
 from tests.small import small_model
 from tests.small import train
 
+ROOT = Path(__file__).parents[2]
+
 
 class Raise(StopAt):
     """Sends a signal to this process at a step."""
@@ -253,3 +255,50 @@ def test_it_can_be_copied_after_a_fit(clone: Any, fails: bool) -> None:
     terminate.on_train_end()
     train(small_model(), [Raise(3, signal.SIGINT), other], steps=5)
     assert other.received == "SIGINT"
+
+
+# The process group gets the signal, as a scheduler or a terminal sends it.
+LOADERS = """
+import os, signal, time
+import keras
+from keras_port.callbacks import TerminateOnSignal
+from tests.small import small_arrays, small_model
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self):
+        super().__init__(workers=2, use_multiprocessing=True)
+        self.x, self.y = small_arrays()
+
+    def __len__(self):
+        return 4000
+
+    def __getitem__(self, index):
+        time.sleep(0.01)
+        start = 8 * (index % 6)
+        return self.x[start : start + 8], self.y[start : start + 8]
+
+class Signal(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 20:
+            os.killpg(0, signal.SIGTERM)
+
+terminate = TerminateOnSignal()
+small_model().fit(Batches(), callbacks=[Signal(), terminate], verbose=0)
+print("ended by", terminate.received, flush=True)
+"""
+
+
+@pytest.mark.fault("R6")
+def test_processes_that_load_the_data_go_on_until_the_end() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADERS],
+        cwd=ROOT,
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ended.stdout == "ended by SIGTERM\n", ended.stderr
+    assert ended.returncode == 0
+    assert "Traceback" not in ended.stderr

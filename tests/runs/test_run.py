@@ -16,6 +16,7 @@ import pytest
 from keras_port.callbacks import StepCheckpoint
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
+from keras_port.callbacks import TensorBoard
 from keras_port.callbacks import TrainingState
 from keras_port.runs import Results
 from keras_port.runs import Run
@@ -126,9 +127,30 @@ def test_a_finished_run_trains_no_more(tmp_path: Path) -> None:
     _, again = fit(tmp_path, 4)
     assert again == results
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == files
-    run = Run(tmp_path, settings={"seed": 1}, max_steps=4)
-    with pytest.raises(ValueError, match="is finished"):
-        run.fit(small_model(), lambda _: small_batches())
+
+
+@pytest.mark.fault("R1")
+@pytest.mark.parametrize("patience", [1, 20])
+def test_the_fit_of_a_finished_run_restores_its_end(
+    tmp_path: Path, patience: int
+) -> None:
+    trained, results = fit(tmp_path, 40, patience=patience)
+    model = small_model()
+    run = Run(tmp_path, settings={"seed": 1}, max_steps=40, save_freq=2)
+    assert run.results == results
+    history = run.fit(
+        model,
+        lambda start_batch: small_batches(start_batch=start_batch),
+        callbacks=[
+            StepEvaluation(small_arrays(), eval_freq=2),
+            StepEarlyStopping(patience=patience),
+            StepCheckpoint(run.model_path),
+        ],
+    )
+    assert same_weights(model.get_weights(), trained.get_weights())
+    assert history.history == trained.history.history
+    again = run.finish(model, validation=small_arrays(), test=small_arrays())
+    assert again == results
 
 
 def test_a_run_without_its_results_restores_its_end(tmp_path: Path) -> None:
@@ -138,6 +160,81 @@ def test_a_run_without_its_results_restores_its_end(tmp_path: Path) -> None:
     restored, again = fit(tmp_path, 4)
     assert same_weights(restored.get_weights(), trained.get_weights())
     assert without_times(again) == without_times(results)
+    # The time is that of the whole run.
+    assert again.seconds >= 0.9 * results.seconds > 0
+
+
+@pytest.mark.fault("R1")
+def test_a_signal_in_the_last_step_is_not_the_beginning_of_more(
+    tmp_path: Path,
+) -> None:
+    class Signal(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if int(self.model.optimizer.iterations) == 4:
+                signal.raise_signal(signal.SIGTERM)
+
+    _, stopped = fit(tmp_path / "stopped", 4, more=[Signal()])
+    assert stopped.ended_by == "SIGTERM"
+    model, results = fit(tmp_path / "stopped", 4)
+    plain, expected = fit(tmp_path / "plain", 4)
+    assert without_times(results) == without_times(expected)
+    assert same_weights(model.get_weights(), plain.get_weights())
+
+
+@pytest.mark.fault("R5")
+def test_of_two_starts_at_once_the_first_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = Run._check_no_other_files
+
+    def check_and_wait(run: Run) -> None:
+        check(run)
+        # The other start, between this one's look and its write.
+        (tmp_path / "run.json").write_text('{"seed": 2}')
+
+    monkeypatch.setattr(Run, "_check_no_other_files", check_and_wait)
+    with pytest.raises(ValueError, match="seed 2 there, 1 here"):
+        Run(tmp_path, settings={"seed": 1}, max_steps=4)
+    assert (tmp_path / "run.json").read_text() == '{"seed": 2}'
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+@pytest.mark.fault("R5")
+def test_a_start_without_the_lock_changes_nothing(tmp_path: Path) -> None:
+    def fit_with_curves() -> None:
+        board = TensorBoard(tmp_path / "logs", overwrite=True)
+        fit(tmp_path / "run", 8, more=[board])
+
+    fit(tmp_path / "run", 4, more=[TensorBoard(tmp_path / "logs")])
+    (tmp_path / "run" / "results.json").unlink()
+    hold = (
+        "import pathlib, sys\n"
+        "from keras_port.checkpoints import DirectoryLock\n"
+        "lock = DirectoryLock(pathlib.Path(sys.argv[1]))\n"
+        "print('locked', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path / "run" / "state"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        files = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*/*")}
+        with pytest.raises(OSError, match="in use by another training"):
+            fit_with_curves()
+        changed = {
+            path.relative_to(tmp_path)
+            for path in tmp_path.rglob("*/*")
+            if files.get(path) != path.stat().st_mtime_ns
+        }
+        # A file was made and removed, to know that there is room.
+        assert changed <= {Path("run"), Path("run/state"), Path("logs")}
+        assert other.stdin is not None
+        other.stdin.close()
+    fit_with_curves()
 
 
 def test_a_run_that_stopped_early_is_not_made_longer(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Training in two named steps, alone and inside `fit`."""
 
 from collections.abc import Sequence
+import json
 from pathlib import Path
 from typing import Any
+import zipfile
 
 import keras
 import numpy as np
@@ -287,3 +289,23 @@ def test_a_new_process_needs_only_the_package(tmp_path: Path) -> None:
     expected = model.predict(x, verbose=0)
     np.testing.assert_allclose(loaded.outputs, expected, rtol=1e-6)
     np.testing.assert_allclose(loaded.bare_outputs, expected, rtol=1e-6)
+
+
+def test_gradient_observers_in_a_file_are_refused(tmp_path: Path) -> None:
+    """S14: a function of the file's choice, called in every step."""
+    path, changed = tmp_path / "m.keras", tmp_path / "changed.keras"
+    small_model().save(path)
+    with (
+        zipfile.ZipFile(path) as archive,
+        zipfile.ZipFile(changed, "w") as copy,
+    ):
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                config["compile_config"]["gradient_observers"] = ["relu"]
+                content = json.dumps(config).encode()
+            copy.writestr(name, content)
+    with pytest.raises(ValueError, match="which no saved model has"):
+        keras.saving.load_model(changed)
+    keras.saving.load_model(changed, compile=False)

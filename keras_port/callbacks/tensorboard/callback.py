@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import contextlib
 import numbers
 import os
 import pathlib
@@ -9,6 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_port._support import check_integer
 from keras_port._support import local_path
@@ -17,6 +19,9 @@ from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.tensorboard.event_files import make_room
 from keras_port.callbacks.tensorboard.open_run import OpenRun
 from keras_port.callbacks.tensorboard.runs import check_run_names
+from keras_port.callbacks.tensorboard.write_errors import (
+    name_directory_in_errors,
+)
 from keras_port.checkpoints import make_writable_directory
 from keras_port.datasets import ImageSplit
 from keras_port.training import is_chief
@@ -147,6 +152,7 @@ class TensorBoard(EvaluationListener):
         check_run_names(self.model, self.log_dir)
         self._names = names
 
+    @name_directory_in_errors
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
@@ -154,6 +160,7 @@ class TensorBoard(EvaluationListener):
         if is_chief(self.model):
             self._get_run().begin_call()
 
+    @name_directory_in_errors
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
@@ -161,6 +168,7 @@ class TensorBoard(EvaluationListener):
         if is_chief(self.model):
             self._get_run().end_call(logs or {})
 
+    @name_directory_in_errors
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
         """Writes the results of an evaluation to a run of their own."""
         if not is_chief(self.model):
@@ -183,11 +191,13 @@ class TensorBoard(EvaluationListener):
         if self._run is not None:
             self._run.scalars.end_epoch()
 
+    @name_directory_in_errors
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the results of the validation by `fit`."""
         if self._run is not None:
             self._run.write_validation(get_step(self.model), logs or {})
 
+    @name_directory_in_errors
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
@@ -196,6 +206,7 @@ class TensorBoard(EvaluationListener):
             self._run.scalars.end_epoch()
             self._run.flush()
 
+    @name_directory_in_errors
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the points of the projector, and closes the files."""
         if self._run is not None:
@@ -210,7 +221,9 @@ class TensorBoard(EvaluationListener):
         steps before a step that failed are written at once, others within a
         second or when this callback is used again.
         """
-        self._close()
+        # On a full disk the exception of `fit` says so already.
+        with contextlib.suppress(OSError, tf.errors.OpError):
+            self._close()
 
     @property
     def log_dir(self) -> pathlib.Path:
@@ -226,6 +239,7 @@ class TensorBoard(EvaluationListener):
         """Leaves out the open files, which cannot be copied."""
         return {**super().__getstate__(), "_run": None}
 
+    @name_directory_in_errors
     def get_state(self) -> dict[str, Any]:
         """Writes everything to disk, and returns the newest points.
 

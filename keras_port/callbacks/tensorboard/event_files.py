@@ -2,18 +2,30 @@
 
 from collections.abc import Iterator
 import pathlib
+import re
+import time
 
+from absl import logging
 import tensorflow as tf
 
+from keras_port._support import is_regular_file
+from keras_port.callbacks.tensorboard.event_records import FRAME
+from keras_port.callbacks.tensorboard.event_records import Gap
+from keras_port.callbacks.tensorboard.event_records import read_event_file
 from keras_port.checkpoints import atomic_file
 
 # Ends the names of this package's files, to distinguish them from others.
 SUFFIX = ".keras_port.v2"
-# Bytes around a record: its length and two checksums.
-FRAME = 16
+# TensorFlow puts the time in seconds into the name of every file.
+NAME = re.compile(r"(events\.out\.tfevents\.)([0-9]{10})(\..*)")
 
 
-def make_room(log_dir: pathlib.Path, step: int, *, overwrite: bool) -> bool:
+def make_room(
+    log_dir: pathlib.Path,
+    step: int,
+    *,
+    overwrite: bool,
+) -> bool:
     """Removes earlier curves that a training would write again.
 
     A training that continues keeps the curves up to its step. A training that
@@ -40,6 +52,7 @@ def make_room(log_dir: pathlib.Path, step: int, *, overwrite: bool) -> bool:
             remove_other_run(directory, overwrite=overwrite)
         else:
             keep_steps(directory, step)
+        put_before_now(directory)
     return step == 0 or not directories
 
 
@@ -64,19 +77,22 @@ def keep_steps(directory: pathlib.Path, step: int) -> None:
     A killed run has written more steps than its snapshot holds, and will write
     them again. A record that the kill has cut off is removed as well. A file
     with nothing to remove is left alone, because another process may be
-    writing to it.
+    writing to it. A damaged file is reported, with the points that are lost.
 
     Args:
         directory: Directory of one run, with its event files.
         step: Last step to keep.
     """
     for path in event_files(directory):
+        file = read_event_file(path)
         kept = [
             record
-            for record, event in events(path)
+            for record, event in file.records
             if event.step <= step or not event.HasField("summary")
         ]
-        if path.stat().st_size == sum(len(r) + FRAME for r in kept):
+        for gap in file.gaps:
+            report_gap(path, gap, step)
+        if file.size == sum(len(r) + FRAME for r in kept):
             continue
         with (
             atomic_file(path) as partial,
@@ -86,12 +102,53 @@ def keep_steps(directory: pathlib.Path, step: int) -> None:
                 writer.write(record)
 
 
+def report_gap(path: pathlib.Path, gap: Gap, step: int) -> None:
+    """Says which points are lost, unless they will be written again.
+
+    Args:
+        path: The event file.
+        gap: The place that cannot be read.
+        step: Step at which the training continues.
+    """
+    if gap.after >= step:
+        return
+    until = f"step {gap.before} are" if gap.before else f"step {step} may be"
+    logging.warning(
+        "%s is damaged at byte %d: points of its curves after step %d and "
+        "before %s lost. The training itself is complete, and continues.",
+        path,
+        gap.offset,
+        gap.after,
+        until,
+    )
+
+
+def put_before_now(directory: pathlib.Path) -> None:
+    """Renames event files so that a new one sorts after them.
+
+    TensorBoard reads the files of a run in the order of their names, which
+    begin with the time. After a clock was set back, or within the same second,
+    a new file would be read before the ones that exist.
+
+    Args:
+        directory: Directory of one run.
+    """
+    limit = int(time.time()) - 1
+    for path in reversed(event_files(directory)):
+        found = NAME.fullmatch(path.name)
+        if found is None or int(found[2]) <= limit:
+            return
+        renamed = f"{found[1]}{limit:010d}{found[3]}"
+        path.rename(path.with_name(renamed))
+        limit -= 1
+
+
 def get_last_step(directory: pathlib.Path) -> int | None:
     """Returns the last step in a run's directory, `None` without events."""
     steps = [
         event.step
         for path in event_files(directory)
-        for _, event in events(path)
+        for _, event in read_event_file(path).records
         if event.HasField("summary")
     ]
     return max(steps, default=None)
@@ -104,18 +161,12 @@ def event_files(directory: pathlib.Path) -> list[pathlib.Path]:
     """
     if not directory.is_dir():
         return []
-    # TensorFlow puts the creation time into the name of every file.
-    return sorted(directory.glob(f"events.out.tfevents.*{SUFFIX}"))
+    found = sorted(directory.glob(f"events.out.tfevents.*{SUFFIX}"))
+    return [path for path in found if is_regular_file(path)]
 
 
 def events(
     path: pathlib.Path,
 ) -> Iterator[tuple[bytes, tf.compat.v1.Event]]:
     """Yields the complete records of an event file and their events."""
-    records = tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
-    while True:
-        try:
-            record = next(records)
-        except (StopIteration, tf.errors.DataLossError):
-            return  # The end, or a record that a killed process left cut off.
-        yield record, tf.compat.v1.Event.FromString(record)
+    yield from read_event_file(path).records

@@ -110,6 +110,7 @@ class OpenRun:
             model,
             train,
             update_freq=update_freq,
+            log_dir=log_dir,
             on_error=call_weakly(self._save_after_error),
         )
         # Not the `clock`, which may be a test's.
@@ -117,7 +118,7 @@ class OpenRun:
         # Keras calls no callback when a training ends with an exception.
         self._finalizer = weakref.finalize(
             self,
-            close_run,
+            close_quietly,
             self.scalars,
             # They hold a function of the model, and so the model.
             call_weakly(self.summaries.close),
@@ -254,7 +255,9 @@ class OpenRun:
         """Writes the rest, and closes the files."""
         if self.profile is not None:
             self.profile.end()
-        self._finalizer()
+        if found := self._finalizer.detach():
+            _, _, arguments, _ = found
+            close_run(*arguments)
 
     def _make_pages(self) -> "PredictionPages | None":
         if not isinstance(self.data, ImageSplit):
@@ -329,6 +332,23 @@ def close_run(
         scalars.close()
         close_summaries()
         writers.close()
+
+
+def close_quietly(
+    scalars: StepScalars,
+    close_summaries: Callable[[], None],
+    writers: RunWriters,
+) -> None:
+    """Closes the files at the end of the process, which cannot wait for room.
+
+    The exception that ended the training has said that the disk is full.
+    """
+    try:
+        close_run(scalars, close_summaries, writers)
+    except tf.errors.OpError as error:
+        logging.warning(
+            "The last curves in %s are lost: %s", writers.log_dir, error.message
+        )
 
 
 def call_weakly(method: Callable[[], None]) -> Callable[[], None]:

@@ -1,14 +1,17 @@
 """The summaries that a model writes itself, in its layers or its step."""
 
 from collections.abc import Callable
+import pathlib
 from typing import Any
 import weakref
 
 import keras
 import tensorflow as tf
 
+from keras_port.callbacks._steps import get_step
 from keras_port.callbacks._train_function import TrainFunction
 from keras_port.callbacks._train_function import wrap_train_function
+from keras_port.callbacks.tensorboard.write_errors import raise_write_error
 from keras_port.training import get_workers
 
 Function = Callable[[Any], Any]
@@ -35,6 +38,7 @@ class OwnSummaries:
         model: The model in training.
         writer: The writer.
         update_freq: Steps between two summaries.
+        log_dir: Directory of the event files, for error messages.
         on_error: Called when a step raises an exception.
     """
 
@@ -44,11 +48,13 @@ class OwnSummaries:
         writer: tf.summary.SummaryWriter,
         *,
         update_freq: int,
+        log_dir: pathlib.Path,
         on_error: Callable[[], None],
     ) -> None:
         self._model = weakref.ref(model)
         self._writer = writer
         self._update_freq = update_freq
+        self._log_dir = log_dir
         self._on_error = on_error
         self._steps_per_call = int(getattr(model, "steps_per_execution", 1))
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -141,7 +147,9 @@ class OwnSummaries:
                 return self._function(iterator)
         except (StopIteration, tf.errors.OutOfRangeError):
             raise  # The end of the data.
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, tf.errors.OpError):
+                raise_write_error(error, self._log_dir, get_step(model))
             self._on_error()
             raise
 

@@ -23,6 +23,8 @@ MAX_POINTS = 1000
 TENSOR = "features.tsv"
 LABELS = "labels.tsv"
 SPRITE = "images.png"
+# The name for which TensorBoard looks.
+CONFIG = "projector_config.pbtxt"
 
 
 def write_projector(
@@ -55,7 +57,9 @@ def write_projector(
     embedding.metadata_path = LABELS
     embedding.sprite.image_path = SPRITE
     embedding.sprite.single_image_dim.extend([width, height])
-    projector.visualize_embeddings(str(directory), config)
+    # As `projector.visualize_embeddings` does, but complete or absent.
+    with atomic_file(directory / CONFIG) as partial:
+        partial.write_text(str(config))
 
 
 def compute_features(
