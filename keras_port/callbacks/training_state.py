@@ -34,6 +34,7 @@ from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import write_snapshot
 from keras_port.training import TrainingIsOverError
 from keras_port.training import build_metrics
+from keras_port.training import get_links
 from keras_port.training import get_workers
 from keras_port.training import is_chief
 from keras_port.training import list_callbacks
@@ -226,6 +227,11 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         steps = arguments.get("steps_per_epoch")
         self._goes_on_over_epochs = steps is not None
         self._asked_for_nothing = steps is not None and steps <= 0
+        links = get_links()
+        if links is not None:
+            # Before the arguments of `fit`, which depend on it, are compared.
+            step = self._get_newest("step")
+            self._check_steps_of_workers(links.gather("the snapshots", step))
         will_restore = get_step(model) < self._get_newest("step")
         if will_restore and not arguments.get("initial_epoch"):
             last = max(arguments.get("epochs", 1) - 1, 0)
@@ -312,10 +318,12 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if workers is None:
             return
         own = self._get_newest("step")
-        steps = [int(step) for step in workers.gather(own)]
+        self._check_steps_of_workers([int(x) for x in workers.gather(own)])
+
+    def _check_steps_of_workers(self, steps: Sequence[int]) -> None:
         if len(set(steps)) > 1:
             raise ValueError(
-                f"The workers would continue from different steps, {steps}. "
+                f"The workers would continue from different steps, {list(steps)}. "
                 "`directory` must be a directory that all of them can read. "
                 f"Received: directory={str(self.directory)!r}"
             )
