@@ -102,9 +102,10 @@ class Links:
         self._process = os.getpid()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(
+        self._thread = threading.Thread(
             target=self._loop.run_forever, name="keras_port-links", daemon=True
-        ).start()
+        )
+        self._thread.start()
         atexit.register(self.close)
 
     # For the meeting, which makes the connections.
@@ -262,6 +263,11 @@ class Links:
         future = asyncio.run_coroutine_threadsafe(self._leave(), self._loop)
         with contextlib.suppress(TimeoutError):
             future.result(2.0)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(1.0)
+        if not self._thread.is_alive():
+            self._loop.close()
+        atexit.unregister(self.close)
 
     def forget(self) -> None:
         """Closes the connections in a forked process.
@@ -289,7 +295,8 @@ class Links:
                 f"The workers can compare {LIMIT} bytes at most. Received: "
                 f"{len(line)} bytes"
             )
-        self._loop.call_soon_threadsafe(self._write, line)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._write, line)
 
     def _write(self, line: bytes) -> None:
         for peer in self._peers.values():
@@ -307,7 +314,10 @@ class Links:
         await self._flush()
         for peer in self._peers.values():
             peer.writer.close()
-        await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _listen(self, index: int, reader: asyncio.StreamReader) -> None:
         peer = self._peers[index]
@@ -316,8 +326,8 @@ class Links:
             while line := await reader.readline():
                 peer.heard = time.monotonic()
                 self._receive(index, json.loads(line))
-        except OSError as error:
-            cause = f"the connection was cut ({error.strerror or error})"
+        except OSError:
+            pass  # The kernel resets the connections of a killed process.
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             cause = f"it sent what no worker sends ({clean(str(error))})"
         peer.writer.close()
