@@ -282,7 +282,9 @@ def end_at_once(number: int, frame: FrameType | None) -> None:
     In the training the signal ends all workers after the same step.
     """
     name = signal.Signals(number).name
-    raise SystemExit(f"{name} outside of the training. The same command goes on.")
+    raise SystemExit(
+        f"{name} outside of the training. The same command goes on."
+    )
 
 
 def main() -> None:

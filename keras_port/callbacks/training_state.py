@@ -320,10 +320,10 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         own = self._get_newest("step")
         self._check_steps_of_workers([int(x) for x in workers.gather(own)])
 
-    def _check_steps_of_workers(self, steps: Sequence[int]) -> None:
+    def _check_steps_of_workers(self, steps: list[int]) -> None:
         if len(set(steps)) > 1:
             raise ValueError(
-                f"The workers would continue from different steps, {list(steps)}. "
+                f"The workers would continue from different steps, {steps}. "
                 "`directory` must be a directory that all of them can read. "
                 f"Received: directory={str(self.directory)!r}"
             )

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 from typing import Any
+from typing import TypeGuard
 
 import tensorflow as tf
 
@@ -91,12 +92,12 @@ def read_arguments(workers: Sequence[str], index: int | None) -> Cluster:
         raise ValueError(
             f"`workers` must have each address once. Received: {list(workers)}"
         )
-    if not is_index(index) or not 0 <= int(index) < len(workers):  # type: ignore[arg-type]
+    if not is_index(index) or not 0 <= index < len(workers):
         raise ValueError(
             f"`index` must be from 0 to {len(workers) - 1}, the position of "
             f"this worker in `workers`. Received: index={index!r}"
         )
-    return Cluster({"worker": list(workers)}, "worker", int(index))  # type: ignore[arg-type]
+    return Cluster({"worker": list(workers)}, "worker", int(index))
 
 
 def read_config(config: Any) -> Cluster:
@@ -149,7 +150,7 @@ def read_task(task: Any, jobs: dict[str, list[str]]) -> tuple[str, int]:
     return job, index
 
 
-def is_index(value: Any) -> bool:
+def is_index(value: Any) -> TypeGuard[int]:
     """Tells whether a value is an integer, and not True or False."""
     # NumPy's integers have this method, too.
     return hasattr(value, "__index__") and not isinstance(value, bool)

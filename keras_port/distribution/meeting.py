@@ -24,6 +24,8 @@ ANSWER = 5.0
 REPORT = 10.0
 # Bytes of the first line. A list of 1,000 workers has 30,000.
 HELLO_LIMIT = 1 << 16
+# And of the lines after it.
+LIMIT = 1 << 20
 PROTOCOL = 1
 MAGIC = b"keras_port worker "
 STRANGE = (
@@ -184,9 +186,7 @@ class Meeting:
         while not self._links.has(other) and self._error is None:
             try:
                 reader, writer = await asyncio.wait_for(
-                    asyncio.open_connection(
-                        host, port, limit=max(HELLO_LIMIT, 1 << 20)
-                    ),
+                    asyncio.open_connection(host, port, limit=LIMIT),
                     ANSWER,
                 )
             except (OSError, TimeoutError) as error:
@@ -208,13 +208,14 @@ class Meeting:
             await asyncio.sleep(5 * PAUSE)
 
     def _note_failure(self, other: int, error: Exception) -> None:
-        known = isinstance(error, OSError) and error.errno in (
-            None,
-            errno.ECONNREFUSED,
-        )
-        if not known:
+        if self._seen.get(other) == STRANGE:
+            return
+        # A host with several numbers has one error that quotes theirs.
+        if f"[Errno {errno.ECONNREFUSED}]" in str(error):
+            self._seen.pop(other, None)
+        else:
             text = getattr(error, "strerror", None) or "no answer"
-            self._seen.setdefault(other, f"cannot be reached: {text}")
+            self._seen[other] = f"cannot be reached: {text}"
 
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -280,14 +281,14 @@ async def listen(answer: Any, host: str, port: int) -> asyncio.Server:
     if is_numeric(host):
         try:
             return await asyncio.start_server(
-                answer, host, port, limit=1 << 20, reuse_address=True
+                answer, host, port, limit=LIMIT, reuse_address=True
             )
         except OSError as error:
             # Behind a router or in a container it is not this machine's.
             if error.errno != errno.EADDRNOTAVAIL:
                 raise
     return await asyncio.start_server(
-        answer, None, port, limit=1 << 20, reuse_address=True
+        answer, None, port, limit=LIMIT, reuse_address=True
     )
 
 

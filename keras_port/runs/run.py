@@ -447,7 +447,9 @@ def delayed_signals(model: keras.Model) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.signal(
+                number, signal.SIG_DFL if handler is None else handler
+            )
 
 
 def find_early_stopping(

@@ -45,10 +45,9 @@ from keras_port.training.sharing import check_replicas
 from keras_port.training.sharing import compare_workers
 from keras_port.training.sharing import compile_scope
 from keras_port.training.sharing import disable_xla
-from keras_port.training.sharing import has_replicas
 from keras_port.training.sharing import get_workers
+from keras_port.training.sharing import has_replicas
 from keras_port.training.sharing import lost_worker_errors
-from keras_port.training.sharing import needing_all_workers
 from keras_port.training.step_log import StepLog
 from keras_port.training.step_loop import Step
 from keras_port.training.step_loop import make_step_loop

@@ -264,10 +264,8 @@ def test_workers_with_different_steps_all_say_so(tmp_path: Path) -> None:
             process.communicate(timeout=SECONDS)
             assert process.returncode == 1
     for index in (0, 1):
-        assert (
-            "steps_per_epoch is 4 on worker 0, 8 on worker 1" in errors_of(
-                job, index
-            )
+        assert "steps_per_epoch is 4 on worker 0, 8 on worker 1" in errors_of(
+            job, index
         )
 
 

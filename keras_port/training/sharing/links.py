@@ -443,7 +443,7 @@ def get_links() -> Links | None:
 
 def set_links(links: Links | None) -> None:
     """Sets what `get_links` returns."""
-    global _links  # noqa: PLW0603 (TensorFlow has one cluster per process)
+    global _links
     _links = links
 
 
