@@ -35,10 +35,12 @@ ACTIONS = {
 # Lines that tell of no error.
 NEWS = re.compile(
     r"Waiting for|Resumed from|The training in .* is finished|"
-    r"\S+/model\.keras has|SIGTERM"
+    r"\S+/model\.keras has|SIGTERM|.*UserWarning: No evaluation: |  callback\."
 )
 # Seconds until a worker counts as one that hangs.
 LIMIT = 90.0
+# Seconds until one ends for which the others have not started, with its import.
+WAITING = 80.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,7 +227,9 @@ def is_good(trial: Trial, endings: Sequence[Ending], same: bool) -> bool:
         limit = 30.0  # They end the step, save and test.
     others = [e for e in endings if e.worker != trial.worker]
     return same and all(
-        e.seconds <= limit and len(e.lines) == (e.code != 0) for e in others
+        e.seconds <= (WAITING if "has not started" in str(e.lines) else limit)
+        and len(e.lines) == (e.code != 0)
+        for e in others
     )
 
 
