@@ -15,6 +15,7 @@ from typing import Any
 from absl import logging
 
 from keras_port.training import Links
+from keras_port.training import describe
 
 # Seconds between two calls of a worker that has not answered.
 PAUSE = 0.2
@@ -59,7 +60,7 @@ def meet(addresses: Sequence[str], index: int, timeout: float) -> Links:
         # When all have this value, all have met all.
         links.gather("the meeting", None)
     except BaseException as error:
-        links.give_reason(f"{type(error).__name__}: {error}")
+        links.give_reason(describe(error))
         links.run(meeting.stop())
         links.close()
         raise

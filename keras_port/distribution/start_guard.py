@@ -22,7 +22,9 @@ from typing import Any
 GRACE = 7.0
 LIMIT = 50.0
 # Linux tells with this one that the other side has closed, before all is read.
-CLOSED = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+CLOSED = 0
+for _name in ("POLLRDHUP", "POLLHUP", "POLLERR"):
+    CLOSED |= getattr(select, _name, 0)
 
 
 @contextlib.contextmanager
@@ -34,6 +36,9 @@ def start_guard(connections: Mapping[int, str], own: str) -> Iterator[None]:
             the connections.
         own: Name of this worker.
     """
+    if not hasattr(select, "poll"):
+        yield  # Windows.
+        return
     task = {
         "process": os.getpid(),
         "own": own,

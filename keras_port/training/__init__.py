@@ -24,6 +24,7 @@ from keras_port.training.sharing import compare_workers as compare_workers
 from keras_port.training.sharing import (
     compute_shard_gradients as compute_shard_gradients,
 )
+from keras_port.training.sharing import describe as describe
 from keras_port.training.sharing import evaluate_shard as evaluate_shard
 from keras_port.training.sharing import get_links as get_links
 from keras_port.training.sharing import get_workers as get_workers

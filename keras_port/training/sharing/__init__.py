@@ -1,6 +1,7 @@
 """How several devices share a batch."""
 
 from keras_port.training.sharing.links import Links as Links
+from keras_port.training.sharing.links import describe as describe
 from keras_port.training.sharing.links import get_links as get_links
 from keras_port.training.sharing.links import set_links as set_links
 from keras_port.training.sharing.one_device import FinishStep as FinishStep

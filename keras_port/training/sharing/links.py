@@ -153,6 +153,7 @@ class Links:
         with self._changed:
             error = self._find_error()
         if error is not None:
+            self._is_ending = True
             raise error
 
     @contextlib.contextmanager
@@ -199,6 +200,7 @@ class Links:
                 if missing and error is None and self._changed.wait(REPORT):
                     continue
             if error is not None:
+                self._is_ending = True
                 raise error
             if not missing:
                 break
@@ -233,6 +235,12 @@ class Links:
                 "Start all of them with the same values."
             )
 
+    def find_loss(self) -> LostWorkerError | None:
+        """Returns the loss of a worker that has not ended in order."""
+        with self._changed:
+            self._is_ending |= self._loss is not None
+            return self._make_error(*self._loss) if self._loss else None
+
     def explain(self) -> LostWorkerError | None:
         """Returns who is gone, after an error of TensorFlow's own."""
         until = time.monotonic() + EXPLAIN
@@ -240,6 +248,7 @@ class Links:
             while (left := until - time.monotonic()) > 0:
                 error = self._find_error() or self._find_announced()
                 if error is not None:
+                    self._is_ending = True
                     return error
                 self._changed.wait(left)
         return None

@@ -166,10 +166,7 @@ def find_lost_worker(
     if isinstance(error, LOST):
         return links.explain()
     if isinstance(error, (tf.errors.OpError, RuntimeError)):
-        try:
-            links.check()
-        except LostWorkerError as lost:
-            return lost
+        return links.find_loss()
     return None
 
 
