@@ -279,7 +279,7 @@ def test_one_worker_that_is_started_alone_ends(tmp_path: Path) -> None:
             if line == "step 3\n":
                 break
         other.kill()
-        other.communicate()
+        other.communicate(timeout=SECONDS)
         with started(job, 2, addresses, only=1) as (again,):
             again.communicate(timeout=SECONDS)
             assert again.returncode == 1

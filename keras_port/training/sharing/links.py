@@ -251,7 +251,15 @@ class Links:
                     self._is_ending = True
                     return error
                 self._changed.wait(left)
-        return None
+        # TensorFlow may have noticed the silence earlier.
+        ages = {i: time.monotonic() - p.heard for i, p in self._peers.items()}
+        index = max(ages, key=lambda i: ages[i])
+        if ages[index] < EXPLAIN:
+            return None
+        self._is_ending = True
+        cause = f"no sign of life for {ages[index]:.0f} s"
+        self._loop.call_soon_threadsafe(self._lose, index, cause)
+        return self._make_error(index, cause)
 
     def give_reason(self, reason: str) -> None:
         """Tells the other workers why this one is about to end."""
@@ -380,15 +388,15 @@ class Links:
             before = now
             for index, peer in self._peers.items():
                 if now - peer.heard > SILENCE and not peer.writer.is_closing():
-                    with self._changed:
-                        self._lose(index, f"no sign of life for {SILENCE:g} s")
+                    self._lose(index, f"no sign of life for {SILENCE:g} s")
 
     def _lose(self, index: int, cause: str) -> None:
-        if self._loss is not None:
-            return
-        self._loss = index, cause
-        self._write(encode({"lost": self._loss}))
-        self._changed.notify_all()
+        with self._changed:
+            if self._loss is not None:
+                return
+            self._loss = index, cause
+            self._write(encode({"lost": self._loss}))
+            self._changed.notify_all()
         self._loop.call_later(GRACE, self._end)
 
     def _end_later(self, needs: int) -> None:
