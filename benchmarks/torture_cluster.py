@@ -208,7 +208,7 @@ def main(_: Sequence[str]) -> None:
             trial = Trial(
                 generator.choice(values.actions),
                 generator.randrange(3),
-                round(generator.uniform(0, seconds), 2),
+                round(generator.uniform(values.earliest, 1.0) * seconds, 2),
             )
             workdir = folder / str(number)
             command = make_command(workdir, values.max_steps)
@@ -253,6 +253,13 @@ def describe(
 if __name__ == "__main__":
     flags.DEFINE_integer("trials", 20, "Number of trials.", lower_bound=1)
     flags.DEFINE_integer("seed", 1, "Seed of the trials.")
+    flags.DEFINE_float(
+        "earliest",
+        0.0,
+        "Earliest instant, as a share of the time of a plain run.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
     flags.DEFINE_integer("max_steps", 300, "Steps of a run.", lower_bound=1)
     flags.DEFINE_multi_enum(
         "actions",
