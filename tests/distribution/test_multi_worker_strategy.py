@@ -233,7 +233,7 @@ def test_it_comes_before_the_first_tensor() -> None:
         (3, "start"),
         (2, "built"),
         pytest.param(3, "built", marks=pytest.mark.slow),
-        (2, "test"),
+        pytest.param(2, "test", marks=pytest.mark.slow),
         pytest.param(3, "test", marks=pytest.mark.slow),
     ],
 )

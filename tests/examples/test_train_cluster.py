@@ -90,6 +90,25 @@ def test_sigterm_while_they_meet_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault("R19")
+def test_a_stopped_training_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    addresses = train_cluster.find_free_addresses(2)
+    flags = ("--max_steps=100000", "--save_freq=50", "--stopped_code=75")
+    workers = [
+        start_worker(tmp_path, addresses, index, *flags) for index in (0, 1)
+    ]
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("state/state-*.npz")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    workers[1].terminate()
+    for worker in workers:
+        _, errors = worker.communicate(timeout=60)
+        assert worker.returncode == 75, errors
+    assert read_results(tmp_path)["ended_by"] == "SIGTERM"
+
+
+@pytest.mark.slow
 @pytest.mark.fault("R16")
 @pytest.mark.parametrize(
     "flag", ["seed", "batch_size", "eval_freq", "patience", "max_steps"]
