@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+from types import FrameType
 from typing import Any
 
 from absl import flags
@@ -28,6 +29,7 @@ import cli
 
 with cli.quiet_imports():
     import keras
+    import tensorflow as tf
 
     from keras_port import callbacks
     from keras_port import datasets
@@ -43,7 +45,7 @@ NETWORKS = {
     "cnn": models.build_cnn,
 }
 # Seconds in which the other workers must notice a lost one.
-NOTICE_SECONDS = 90
+NOTICE_SECONDS = 60
 STEP = re.compile(r"step ([\d,]+)/")
 
 
@@ -65,6 +67,15 @@ def define_flags() -> None:
         lower_bound=0,
     )
     flags.DEFINE_integer(
+        "stopped_code",
+        0,
+        "Exit code of a worker when a signal has ended the training early. A "
+        "scheduler that starts failed jobs again, such as Kubernetes, needs "
+        "another one than 0.",
+        lower_bound=0,
+        upper_bound=125,
+    )
+    flags.DEFINE_integer(
         "restarts", 3, "Times to restart all workers.", lower_bound=0
     )
 
@@ -82,8 +93,10 @@ def train_as_worker(
     seed: int = 1,
     save_freq: int = cli.SAVE_FREQ,
     mmap: bool = False,
-) -> None:
+) -> runs.Results:
     """Trains as the worker that `TF_CONFIG` names. Only the chief prints."""
+    # Its messages of the level "info" are one per collective operation.
+    tf.get_logger().setLevel("WARNING")
     strategy = distribution.multi_worker_strategy()
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
     settings = {
@@ -101,7 +114,7 @@ def train_as_worker(
     )
     if run.results is not None:
         cli.announce_finished(run)
-        return
+        return run.results
 
     keras.utils.set_random_seed(seed)
     with strategy.scope():
@@ -142,6 +155,7 @@ def train_as_worker(
     )
     if training.is_chief(model):
         print(cli.summarize(results))
+    return results
 
 
 def launch(
@@ -262,15 +276,32 @@ def find_free_addresses(count: int) -> list[str]:
         return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
 
 
+def end_at_once(number: int, frame: FrameType | None) -> None:
+    """Ends a worker by a signal outside of the training.
+
+    In the training the signal ends all workers after the same step.
+    """
+    name = signal.Signals(number).name
+    raise SystemExit(
+        f"{name} outside of the training. The same command goes on."
+    )
+
+
 def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
     if "TF_CONFIG" in os.environ:
+        signal.signal(signal.SIGTERM, end_at_once)
         try:
-            train_as_worker(**cli.run_arguments(), network=values.network)
+            with training.worker_errors():
+                results = train_as_worker(
+                    **cli.run_arguments(), network=values.network
+                )
         except RuntimeError as error:
             # The message says that another worker was lost.
             cli.fail(str(error), code=1)
+        if not results.finished:
+            sys.exit(values.stopped_code)
         return
     lost = launch(
         [sys.executable, "-u", *sys.argv],

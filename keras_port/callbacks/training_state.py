@@ -38,6 +38,7 @@ from keras_port.checkpoints import read_notes
 from keras_port.checkpoints import remove_leftovers
 from keras_port.training import TrainingIsOverError
 from keras_port.training import build_metrics
+from keras_port.training import get_links
 from keras_port.training import get_workers
 from keras_port.training import is_chief
 from keras_port.training import list_callbacks
@@ -285,6 +286,11 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._goes_on_over_epochs = steps is not None
         self._asked_for_nothing = steps is not None and steps <= 0
         self._update_newest(self._snapshots.find_fit(model))
+        links = get_links()
+        if links is not None:
+            # Before the arguments of `fit`, which depend on it, are compared.
+            step = self._get_newest("step")
+            self._check_steps_of_workers(links.gather("the snapshots", step))
         if self._is_own() and not arguments.get("initial_epoch"):
             last = max(arguments.get("epochs", 1) - 1, 0)
             arguments["initial_epoch"] = min(self._get_position().epoch, last)
@@ -341,9 +347,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._check_last_fit(here)
         was_interrupted = self.model in INTERRUPTED
         if not self._is_own():
-            # The `fit` that was interrupted may have begun with a new
-            # optimizer.
-            if was_interrupted and here not in (0, newest):
+            # A `fit` may begin with a new optimizer.
+            is_placed = bool(self._names_read) and self._newest is not None
+            if (was_interrupted or is_placed) and here not in (0, newest):
                 self._refuse_to_go_back(here)
             return None
         if was_interrupted:
@@ -421,7 +427,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if workers is None:
             return
         own = self._get_newest("step")
-        steps = [int(step) for step in workers.gather(own)]
+        self._check_steps_of_workers([int(x) for x in workers.gather(own)])
+
+    def _check_steps_of_workers(self, steps: list[int]) -> None:
         if len(set(steps)) > 1:
             raise ValueError(
                 f"The workers would continue from different steps, {steps}. "

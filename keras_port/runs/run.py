@@ -1,16 +1,22 @@
 """A training in a directory of its own, which resumes exactly."""
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import pathlib
+import signal
+import threading
 import time
+from types import FrameType
 from typing import Any
 
+from absl import logging
 import keras
 import tensorflow as tf
 
@@ -29,7 +35,10 @@ from keras_port.runs.results import EARLY_STOPPING
 from keras_port.runs.results import MAX_STEPS
 from keras_port.runs.results import Results
 from keras_port.training import Evaluator
+from keras_port.training import compare_workers
+from keras_port.training import get_workers
 from keras_port.training import is_chief
+from keras_port.training import worker_errors
 
 RUN_FILE = "run.json"
 RESULTS_FILE = "results.json"
@@ -127,8 +136,16 @@ class Run:
         self._state: TrainingState | None = None
         self._fitted: _Fitted | None = None
         # As JSON gives them back, so that both sides compare equal.
-        self._claim_directory(json.loads(json.dumps(settings, default=str)))
-        self.results = self._read_results()
+        plain = json.loads(json.dumps(settings, default=str))
+        # All workers of a cluster reject other settings, before one of them
+        # rejects the directory.
+        compare_workers(
+            "the settings of the run",
+            {**plain, "max_steps": max_steps, "save_freq": save_freq},
+        )
+        with worker_errors():
+            self._claim_directory(plain)
+            self.results = self._read_results()
 
     @property
     def step(self) -> int:
@@ -203,11 +220,14 @@ class Run:
         self._state = None  # It knows the snapshot that `fit` started from.
         stopping = find_early_stopping(callbacks)
         ended_by = EARLY_STOPPING if has_stopped(stopping) else MAX_STEPS
+        step = int(model.optimizer.iterations.numpy())
+        if terminate.received and step < self.max_steps:
+            ended_by = terminate.received
         self._fitted = _Fitted(
             best_step=(stopping and stopping.best_step) or 0,
             seconds=clock.seconds,
             examples_per_second=clock.examples_per_second,
-            ended_by=terminate.received or ended_by,
+            ended_by=ended_by,
         )
         return model.history
 
@@ -221,7 +241,9 @@ class Run:
     ) -> Results:
         """Tests the trained model and writes `results.json`.
 
-        For a finished run it returns the `results` that are there.
+        For a finished run it returns the `results` that are there. On several
+        machines all workers test, each a part of the data, and a signal to end
+        waits until the results are written; a second one ends at once.
 
         Args:
             model: The model that `fit` has trained, with the metric
@@ -246,6 +268,17 @@ class Run:
             )
         if self.results is not None:
             return self.results
+        with worker_errors(), delayed_signals(model):
+            return self._finish(model, fitted, validation, test, dataset)
+
+    def _finish(
+        self,
+        model: keras.Model,
+        fitted: "_Fitted",
+        validation: Any,
+        test: Any,
+        dataset: str,
+    ) -> Results:
         accuracy = find_accuracy(model.history, fitted.best_step)
         if accuracy is None:
             accuracy = evaluate_accuracy(model, validation)
@@ -444,6 +477,38 @@ class _Clock(keras.callbacks.Callback):  # type: ignore[misc]
 
     def _now(self) -> tuple[int, float]:
         return int(self.model.optimizer.iterations.numpy()), time.perf_counter()
+
+
+@contextlib.contextmanager
+def delayed_signals(model: keras.Model) -> Iterator[None]:
+    """Lets the workers of a cluster end the block before a signal ends them.
+
+    One that ended at once would be missing in the evaluation of the others.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or get_workers(model) is None:
+        yield
+        return
+    received: list[int] = []
+
+    def delay(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        logging.warning(
+            "%s: ending after the test. The same signal again ends at once.",
+            signal.Signals(number).name,
+        )
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, delay) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(
+                number, signal.SIG_DFL if handler is None else handler
+            )
 
 
 def find_early_stopping(

@@ -17,14 +17,20 @@ from keras_port.training.gradient_model import GradientModel
 from keras_port.training.gradient_result import Batch as Batch
 from keras_port.training.gradient_result import GradientResult
 from keras_port.training.sharing import FinishStep as FinishStep
+from keras_port.training.sharing import Links as Links
 from keras_port.training.sharing import Logs as Logs
 from keras_port.training.sharing import Sharing as Sharing
+from keras_port.training.sharing import compare_workers as compare_workers
 from keras_port.training.sharing import (
     compute_shard_gradients as compute_shard_gradients,
 )
+from keras_port.training.sharing import describe as describe
 from keras_port.training.sharing import evaluate_shard as evaluate_shard
+from keras_port.training.sharing import get_links as get_links
 from keras_port.training.sharing import get_workers as get_workers
 from keras_port.training.sharing import is_chief
+from keras_port.training.sharing import set_links as set_links
+from keras_port.training.sharing import worker_errors
 from keras_port.training.step_log import StepLog as StepLog
 from keras_port.training.step_log import StepValues as StepValues
 
@@ -34,4 +40,5 @@ __all__ = [
     "GradientResult",
     "HardExamples",
     "is_chief",
+    "worker_errors",
 ]

@@ -150,3 +150,25 @@ def list_callbacks(arguments: dict[str, Any]) -> list[Any]:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = callbacks.callbacks
     return list(tf.nest.flatten(callbacks or []))
+
+
+def list_deciding_arguments(
+    model: keras.Model, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns by name what decides the steps and evaluations of a `fit`.
+
+    Args:
+        model: The model.
+        arguments: Arguments of `fit`.
+    """
+    names = ("batch_size", "epochs", "initial_epoch", "steps_per_epoch")
+    values: dict[str, Any] = {name: arguments.get(name) for name in names}
+    values["steps_per_execution"] = model.steps_per_execution
+    values["iterations"] = int(model.optimizer.iterations.numpy())
+    for callback in list_callbacks(arguments):
+        for name in ("eval_freq", "patience"):
+            if hasattr(callback, name):
+                values[f"{name} of {type(callback).__name__}"] = getattr(
+                    callback, name
+                )
+    return values

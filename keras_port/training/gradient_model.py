@@ -15,6 +15,7 @@ from keras_port.training.fit_arguments import bind_arguments
 from keras_port.training.fit_arguments import check_length
 from keras_port.training.fit_arguments import end_callbacks
 from keras_port.training.fit_arguments import interrupt_callbacks
+from keras_port.training.fit_arguments import list_deciding_arguments
 from keras_port.training.fit_arguments import prepare_callbacks
 from keras_port.training.fit_arguments import replace_empty_epochs
 from keras_port.training.fit_arguments import takes_arguments
@@ -41,8 +42,10 @@ from keras_port.training.sharing import build_optimizer
 from keras_port.training.sharing import check_metrics
 from keras_port.training.sharing import check_outside_of_scope
 from keras_port.training.sharing import check_replicas
+from keras_port.training.sharing import compare_workers
 from keras_port.training.sharing import compile_scope
 from keras_port.training.sharing import disable_xla
+from keras_port.training.sharing import get_workers
 from keras_port.training.sharing import has_replicas
 from keras_port.training.sharing import lost_worker_errors
 from keras_port.training.step_log import StepLog
@@ -291,6 +294,10 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         if labels is not None:
             arguments["x"] = check_labels_in(x, y, labels)
         prepare_callbacks(self, arguments)
+        if get_workers(self) is not None:
+            compare_workers(
+                "what they train", list_deciding_arguments(self, arguments)
+            )
         replace_empty_epochs(arguments)
         try:
             with value_errors(), lost_worker_errors(self):

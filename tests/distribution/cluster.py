@@ -28,12 +28,19 @@ def free_addresses(count: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def started(job: Job, workers: int) -> Iterator[list[subprocess.Popen[str]]]:
+def started(
+    job: Job,
+    workers: int,
+    addresses: list[str] | None = None,
+    only: int | None = None,
+) -> Iterator[list[subprocess.Popen[str]]]:
     """Starts the workers of a job; 0 for a process without a cluster."""
     Path(job.workdir).mkdir(parents=True, exist_ok=True)
-    addresses = free_addresses(workers)
+    addresses = addresses or free_addresses(workers)
     processes = []
     for index in range(max(workers, 1)):
+        if only not in (None, index):
+            continue
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         environment.pop("TF_CONFIG", None)
         if workers:

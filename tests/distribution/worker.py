@@ -17,12 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_port import callbacks
 from keras_port import datasets
 from keras_port import distribution
 from keras_port import losses
 from keras_port import optimizers
+from keras_port import training
 from tests.distribution.networks import build_small_cnn
 
 
@@ -42,6 +44,11 @@ class Job:
             signal. Defaults to none.
         pause_signal: Number of the signal.
         fails: Worker that raises before it builds its model. Defaults to none.
+        dies: Worker and phase in which it kills itself: "start" is after the
+            meeting, "built" before `fit`, "test" after it. Defaults to none.
+        different: Worker that trains with twice as many steps. Defaults to
+            none.
+        timeout: Seconds to wait for the others. Defaults to 60.
     """
 
     workdir: str
@@ -54,6 +61,9 @@ class Job:
     pause_at: tuple[int, int] | None = None
     pause_signal: int = int(signal.SIGKILL)
     fails: int | None = None
+    dies: tuple[int, str] | None = None
+    different: int | None = None
+    timeout: float = 60.0
 
 
 class Sees(keras.callbacks.Callback):  # type: ignore[misc]
@@ -74,6 +84,25 @@ class Sees(keras.callbacks.Callback):  # type: ignore[misc]
         time.sleep(self.job.slow)
         if self.job.pause_at == (self.index, step):
             os.kill(os.getpid(), self.job.pause_signal)
+
+
+def die(job: Job, index: int, phase: str) -> None:
+    """Ends this process, if it is told to die in this phase."""
+    if job.dies == (index, phase):
+        print(phase, flush=True)
+        os.kill(os.getpid(), job.pause_signal)
+
+
+def die_at_start(job: Job, index: int) -> None:
+    """Lets this process die after it has met the others."""
+    create = tf.distribute.MultiWorkerMirroredStrategy
+
+    def create_or_die(**kwargs: Any) -> Any:
+        tf.distribute.MultiWorkerMirroredStrategy = create
+        die(job, index, "start")
+        return create(**kwargs)
+
+    tf.distribute.MultiWorkerMirroredStrategy = create_or_die
 
 
 def small_split(examples: int, seed: int) -> datasets.ImageSplit:
@@ -109,9 +138,11 @@ def train(job: Job, strategy: Any, index: int) -> dict[str, Any]:
         start_batch=state.batches_seen,
         image_shape=(8, 8, 1),
     )
+    die(job, index, "built")
+    steps = job.steps * (2 if job.different == index else 1)
     history = model.fit(
         batches,
-        steps_per_epoch=job.steps - state.step,
+        steps_per_epoch=steps - state.step,
         callbacks=[
             evaluation,
             stopping,
@@ -124,6 +155,8 @@ def train(job: Job, strategy: Any, index: int) -> dict[str, Any]:
         ],
         verbose=0,
     ).history
+    die(job, index, "test")
+    training.Evaluator(model, small_split(50, 3)).evaluate()
     return {
         "weights": np.concatenate([w.ravel() for w in model.get_weights()]),
         "slots": np.concatenate(
@@ -144,8 +177,12 @@ def main() -> None:
     job = Job(**json.loads(sys.argv[1]))
     if job.pause_at is not None:
         job = dataclasses.replace(job, pause_at=tuple(job.pause_at))
+    if job.dies is not None:
+        job = dataclasses.replace(job, dies=tuple(job.dies))
     if "TF_CONFIG" in os.environ:
-        strategy: Any = distribution.multi_worker_strategy()
+        task = json.loads(os.environ["TF_CONFIG"])["task"]
+        die_at_start(job, task["index"])
+        strategy: Any = distribution.multi_worker_strategy(timeout=job.timeout)
         index = strategy.cluster_resolver.task_id
     else:
         strategy, index = distribution.mirrored_strategy(1), 0

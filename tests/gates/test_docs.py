@@ -1,13 +1,17 @@
 """The code blocks of the pages run, and their links resolve."""
 
 from collections.abc import Iterator
+import json
 from pathlib import Path
 import re
+import subprocess
 import sys
+import textwrap
 import types
 
 import pytest
 
+from keras_port.distribution.cluster_config import read_config
 from tests.gates import checkout
 from tests.gates import markdown
 
@@ -16,7 +20,9 @@ PAGES = checkout.pages()
 # runs `python tools` together with other programs; both are compiled here.
 # `python upstream` is executed by tests/upstream/test_reports.py.
 PYTHON = {"python", "python tf1", "python tools"}
-INFO_STRINGS = PYTHON | {"python upstream", "sh", "console", "text", "json"}
+INFO_STRINGS = PYTHON | {
+    *("python upstream", "sh", "console", "text", "json", "yaml"),
+}
 
 
 @pytest.fixture
@@ -58,6 +64,58 @@ def test_the_blocks_of_a_page_name_their_language(page: Path) -> None:
         if block.info not in INFO_STRINGS
     ]
     assert not unknown, f"expected one of {sorted(INFO_STRINGS)}: {unknown}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=checkout.name)
+def test_the_shell_of_a_page_parses(page: Path) -> None:
+    for block in markdown.blocks(page):
+        if block.info != "sh":
+            continue
+        parsed = subprocess.run(
+            ["bash", "-n"],
+            input=block.code,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not parsed.returncode, (
+            f"{checkout.name(page)}:{block.line}: {parsed.stderr}"
+        )
+
+
+def test_the_scripts_for_clusters_make_a_configuration(tmp_path: Path) -> None:
+    found = [
+        block.code
+        for block in markdown.blocks(checkout.ROOT / "docs" / "clusters.md")
+        if block.info in ("sh", "yaml") and "TF_CONFIG" in block.code
+    ]
+    assert len(found) == 4
+    for name, script in {
+        "python": 'printf "%s" "$TF_CONFIG" > config',
+        "scontrol": "echo a; echo b; echo c",
+        "srun": 'shift; exec "$@"',
+    }.items():
+        program = tmp_path / name
+        program.write_text(f"#!/bin/bash\n{script}\n")
+        program.chmod(0o755)
+    for code in found:
+        script = code.partition("- |\n")[2].partition("volumeMounts:")[0]
+        subprocess.run(
+            ["bash", "-c", textwrap.dedent(script or code)],
+            cwd=tmp_path,
+            env={
+                "PATH": f"{tmp_path}:/usr/bin:/bin",
+                "SLURM_PROCID": "1",
+                "SLURM_JOB_NODELIST": "[a-c]",
+                "JOB_COMPLETION_INDEX": "1",
+            },
+            check=True,
+        )
+        config = json.loads((tmp_path / "config").read_text())
+        cluster = read_config(config)
+        assert len(cluster.addresses) in (2, 3)
+        assert cluster.index == (0 if "second:2222" in code else 1)
+        (tmp_path / "config").unlink()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=checkout.name)

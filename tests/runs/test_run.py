@@ -333,3 +333,34 @@ def test_no_call_passes_an_evaluation_or_the_end(
 ) -> None:
     found = get_steps_per_execution(steps, eval_freq, limit=10)
     assert found == expected
+
+
+@pytest.mark.fault("R19")
+def test_a_signal_waits_for_the_test_of_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = sys.modules[Run.__module__]
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(module, "get_workers", lambda model: object())
+    with module.delayed_signals(None):
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setattr(module, "get_workers", lambda model: None)
+    with module.delayed_signals(None):
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.fault("R16")
+def test_the_settings_of_all_workers_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: dict[str, Any] = {}
+    monkeypatch.setattr(
+        sys.modules[Run.__module__],
+        "compare_workers",
+        lambda name, values: compared.update(values),
+    )
+    Run(tmp_path, settings={"seed": 1}, max_steps=4, save_freq=2)
+    assert compared == {"seed": 1, "max_steps": 4, "save_freq": 2}

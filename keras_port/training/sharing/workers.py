@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import functools
@@ -11,6 +12,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_port.training.sharing.links import Links
+from keras_port.training.sharing.links import LostWorkerError
+from keras_port.training.sharing.links import describe
+from keras_port.training.sharing.links import get_links
 from keras_port.training.sharing.replicas import get_strategy
 
 SUM = tf.distribute.ReduceOp.SUM
@@ -59,7 +64,8 @@ class Workers:
     def sum(self, values: Sequence[Any]) -> list[tf.Tensor]:
         """Returns sums over all workers, equal bit for bit on all of them."""
         tensors = [tf.convert_to_tensor(value) for value in values]
-        return list(sum_function(self._strategy)(tensors))
+        with needing_all_workers():
+            return list(sum_function(self._strategy)(tensors))
 
     def gather(self, value: float) -> list[float]:
         """Returns the values of all workers, in their order."""
@@ -123,6 +129,48 @@ def sum_function(strategy: Any) -> Callable[[list[tf.Tensor]], Any]:
 
 
 @contextlib.contextmanager
+def worker_errors() -> Iterator[None]:
+    """Says on every worker of a cluster which one has ended, and why.
+
+    `fit`, `Run` and `multi_worker_strategy` do so themselves. Put the whole
+    program of a worker into this block, so that the other workers know why it
+    ends if it fails before or after them, for instance because it cannot read
+    its data. Without a cluster it has no effect.
+
+    Raises:
+        RuntimeError: In place of TensorFlow's error if another worker is lost.
+
+    Example:
+
+    >>> with worker_errors():
+    ...     model = build_perceptron()
+    """
+    try:
+        yield
+    except BaseException as error:
+        links = get_links()
+        if links is None or isinstance(error, LostWorkerError):
+            raise
+        lost = find_lost_worker(links, error)
+        if lost is not None:
+            raise lost from None
+        if not isinstance(error, SystemExit) or error.code:
+            links.give_reason(describe(error))
+        raise
+
+
+def find_lost_worker(
+    links: Links, error: BaseException
+) -> LostWorkerError | None:
+    """Returns the worker whose loss is the cause of an error, if it is one."""
+    if isinstance(error, LOST):
+        return links.explain()
+    if isinstance(error, (tf.errors.OpError, RuntimeError)):
+        return links.find_loss()
+    return None
+
+
+@contextlib.contextmanager
 def lost_worker_errors(model: keras.Model) -> Iterator[None]:
     """Raises one clear error if another worker cannot be reached."""
     workers = get_workers(model)
@@ -130,8 +178,10 @@ def lost_worker_errors(model: keras.Model) -> Iterator[None]:
         yield
         return
     try:
-        yield
+        with worker_errors():
+            yield
     except LOST as error:
+        # The workers have not met by `multi_worker_strategy`, or all are there.
         lines = [line.strip() for line in (error.message or "").splitlines()]
         reasons = [line for line in lines if REASON.search(line)]
         reason = reasons[0] if reasons else error
@@ -142,3 +192,23 @@ def lost_worker_errors(model: keras.Model) -> Iterator[None]:
             "all workers: with `TrainingState` the training continues from "
             f"the newest snapshot. TensorFlow says: {reason}"
         ) from None
+
+
+def needing_all_workers() -> contextlib.AbstractContextManager[None]:
+    """Returns a block that no worker of a cluster can do alone."""
+    links = get_links()
+    return contextlib.nullcontext() if links is None else links.needing_all()
+
+
+def compare_workers(name: str, values: Mapping[str, Any]) -> None:
+    """Raises `ValueError` on all workers if a value is not the same.
+
+    Without a cluster it has no effect.
+
+    Args:
+        name: What is compared, for messages.
+        values: Values by their names.
+    """
+    links = get_links()
+    if links is not None:
+        links.compare(name, values)
