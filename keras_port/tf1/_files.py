@@ -76,7 +76,8 @@ class CheckpointFile:
             return np.asarray(self.reader.get_tensor(name))
         except _READ_ERRORS as error:
             raise ValueError(
-                f"{show_path(self.prefix)}: the value of {name!r} cannot be read: "
+                f"{show_path(self.prefix)}: the value of {name!r} cannot be "
+                "read: "
                 f"{first_line(error)}. The files are truncated, belong to two "
                 "different saves, or a `.data` file is missing. Copy all files "
                 "with this prefix again."
@@ -106,12 +107,14 @@ def open_checkpoint(
         names = {name: one.base_dtype.name for name, one in dtypes.items()}
     except _READ_ERRORS as error:
         raise ValueError(
-            f"{show_path(prefix)} is not a complete TensorFlow 1 checkpoint, it is "
+            f"{show_path(prefix)} is not a complete TensorFlow 1 checkpoint, "
+            "it is "
             f"{_describe_file(prefix, error)}."
         ) from error
     if _OBJECT_GRAPH in shapes:
         raise ValueError(
-            f"{show_path(prefix)} is a checkpoint of TensorFlow 2 objects, which has no "
+            f"{show_path(prefix)} is a checkpoint of TensorFlow 2 objects, "
+            "which has no "
             "TensorFlow 1 names. Read it with `tf.train.Checkpoint(...)"
             ".restore(...)` or `keras.saving.load_model`."
         )
@@ -199,9 +202,9 @@ def first_line(error: Exception) -> str:
     return show_name(line, max_length=1000)
 
 
-def show_path(path: pathlib.Path) -> str:
+def show_path(path: str | os.PathLike[str]) -> str:
     """Returns a path as it can be printed, whatever the names in it are."""
-    return show_name(str(path), max_length=1000)
+    return show_name(os.fspath(path), max_length=1000)
 
 
 def _describe_file(prefix: pathlib.Path, error: Exception) -> str:
@@ -231,7 +234,8 @@ def _locate_newest(folder: pathlib.Path) -> pathlib.Path:
         if len(found) == 1:
             return found[0]
         raise FileNotFoundError(
-            f"The folder {show_path(folder)} has no `checkpoint` file that says which "
+            f"The folder {show_path(folder)} has no `checkpoint` file that "
+            "says which "
             f"checkpoint is meant. Give a prefix. Found: {names}."
         )
     named = _read_newest_name(folder)
@@ -245,7 +249,7 @@ def _locate_newest(folder: pathlib.Path) -> pathlib.Path:
                 )
             return locate_checkpoint(candidate)
     raise FileNotFoundError(
-        f"The file {listing} names {show_name(named)!r}, whose files are not "
+        f"The file {listing} names {named!r}, whose files are not "
         f"in its folder. Copy them there, or give a prefix. Found: {names}."
     )
 
@@ -255,7 +259,7 @@ def _read_newest_name(folder: pathlib.Path) -> str:
     path = folder / "checkpoint"
     # Comes with TensorFlow, without types.
     from google.protobuf import message_factory  # type: ignore[import-untyped]
-    from google.protobuf import text_format  # type: ignore[import-untyped]
+    from google.protobuf import text_format
 
     # TensorFlow has no public class for it, and its own function would wait
     # for a pipe.

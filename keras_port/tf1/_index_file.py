@@ -8,6 +8,7 @@ passes, and anything else is an error.
 
 from collections.abc import Iterator
 import dataclasses
+import itertools
 import math
 import pathlib
 import struct
@@ -214,7 +215,7 @@ def read_block(
     # TensorFlow jumps to these, so they must be where an entry begins.
     if restarts[0] or not starts.issuperset(restarts):
         raise ValueError("its index is damaged")
-    if any(a >= b for a, b in zip(restarts, restarts[1:], strict=False)):
+    if any(a >= b for a, b in itertools.pairwise(restarts)):
         raise ValueError("its index is damaged")
     return entries
 

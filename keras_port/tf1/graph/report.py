@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_port._support import show_name
+from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read import MetaFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import name_file_in_errors
@@ -44,7 +46,8 @@ class Entry(NamedTuple):
     def __str__(self) -> str:
         shape = "of unknown shape" if self.shape is None else self.shape
         state = {None: "", True: ", trained", False: ", not trained"}
-        return f"{self.name} {shape} {self.dtype}{state[self.trainable]}"
+        name = show_name(self.name)
+        return f"{name} {shape} {self.dtype}{state[self.trainable]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ class GraphReport:
     operations: int
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.operations:,} operations"]
+        lines = [f"{show_path(self.path)}: {self.operations:,} operations"]
         for title, entries in (
             ("placeholders", self.placeholders),
             ("likely outputs", self.outputs),

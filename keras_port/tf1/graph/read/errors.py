@@ -6,8 +6,11 @@ import pathlib
 
 import tensorflow as tf
 
+from keras_port._support import show_name
 from keras_port.tf1._files import first_line
+from keras_port.tf1._files import show_path
 
+MAX_MESSAGE = 2000
 # What TensorFlow raises when it reads or traces a broken graph.
 GRAPH_ERRORS = (
     AssertionError,
@@ -15,6 +18,7 @@ GRAPH_ERRORS = (
     IndexError,
     KeyError,
     OverflowError,
+    RecursionError,
     RuntimeError,
     TypeError,
     ValueError,
@@ -28,11 +32,13 @@ def name_file_in_errors(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if str(error).startswith(str(path)):
+        if str(error).startswith((str(path), show_path(path))):
             raise
-        raise ValueError(f"{path}: {error}") from error
+        # Whatever names of the file are in it, it is one line.
+        text = show_name(str(error), max_length=MAX_MESSAGE)
+        raise ValueError(f"{show_path(path)}: {text}") from error
     except GRAPH_ERRORS as error:
         raise ValueError(
-            f"{path}: TensorFlow does not accept the graph: "
+            f"{show_path(path)}: TensorFlow does not accept the graph: "
             f"{type(error).__name__}: {first_line(error)}."
         ) from error

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import dataclasses
 import difflib
 
+from keras_port._support import show_name
 from keras_port.tf1.graph.read.operations import describe_operations
 from keras_port.tf1.graph.read.operations import output_offsets
 from keras_port.tf1.graph.read.protos import FunctionDef
@@ -245,5 +246,5 @@ def suggest_names(name: str, names: Iterable[str]) -> str:
     found = list(dict.fromkeys([*inside[:MAX_SUGGESTIONS], *close]))
     if not found:
         return "`list_graph` shows all names."
-    shown = ", ".join(found[:MAX_SUGGESTIONS])
+    shown = ", ".join(map(show_name, found[:MAX_SUGGESTIONS]))
     return f"Nearest: {shown}. `list_graph` shows more."

@@ -66,12 +66,12 @@ def check_operation(node: protos.NodeDef) -> protos.NodeDef:
     )
     if problem:
         raise ValueError(
-            f"The operation {show_name(node.name)!r} of type "
+            f"The operation {node.name!r} of type "
             f"{show_name(node.op)} {problem}."
         )
     if calls_function(node):
         raise ValueError(
-            f"The operation {show_name(node.name)!r} of type {node.op} calls a "
+            f"The operation {node.name!r} of type {node.op} calls a "
             "function, which is traced and never imported."
         )
     checked = tf.compat.v1.NodeDef(name=node.name, op=node.op)

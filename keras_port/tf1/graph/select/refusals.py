@@ -8,6 +8,7 @@ import functools
 import re
 from typing import NamedTuple
 
+from keras_port._support import show_name
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import protos
@@ -126,7 +127,8 @@ class Refusal(NamedTuple):
 
     def __str__(self) -> str:
         fix = f". {self.fix}." if self.fix else "."
-        return f"{self.name} ({self.op}): {self.reason}{fix}"
+        name, op = show_name(self.name), show_name(self.op)
+        return f"{name} ({op}): {self.reason}{fix}"
 
 
 def find_refusals(
@@ -209,6 +211,7 @@ def raise_if_refused(refusals: Sequence[Refusal]) -> None:
     more = f" ({count} more are refused)" if count else ""
     fix = f" {first.fix}." if first.fix else ""
     raise ValueError(
-        f"The operation {first.name!r} of type {first.op} {first.reason}{more}."
+        f"The operation {first.name!r} of type "
+        f"{show_name(first.op)} {first.reason}{more}."
         f"{fix}"
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_port._support import show_name
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import protos
 from keras_port.tf1.graph.read import tensor_key
@@ -123,8 +124,9 @@ class Skeleton:
         node = self.nodes[name]
         if node.op not in self.descriptions:
             raise ValueError(
-                f"The operation {name!r} is of the type {node.op}, which is "
-                "not an operation of this TensorFlow."
+                f"The operation {name!r} is of the type "
+                f"{show_name(node.op)}, which is not an operation of this "
+                "TensorFlow."
             )
         description = self.descriptions[node.op]
         slots = list_slots(description.output_arg, node, description)
