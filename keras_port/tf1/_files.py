@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import re
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,10 +44,48 @@ _OTHER_KINDS = {
 }
 
 
-class _Reader(Protocol):
-    """The part of TensorFlow's checkpoint reader that is used here."""
+class _Reader:
+    """TensorFlow's reader, which is made again after an error.
 
-    def get_tensor(self, name: str) -> np.ndarray: ...
+    The next use of a reader that could not read a part of a variable ends the
+    process.
+
+    Args:
+        prefix: Prefix of the checkpoint.
+    """
+
+    def __init__(self, prefix: pathlib.Path) -> None:
+        self._prefix = prefix
+        self._reader: Any = None
+
+    def get_tensor(self, name: str) -> np.ndarray:
+        """Returns the value of one variable."""
+        reader = self._take()
+        value = np.asarray(reader.get_tensor(name))
+        self._reader = reader
+        return value
+
+    def list_variables(
+        self,
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+        """Returns the shapes and the names of the types of all variables."""
+        reader = self._take()
+        shapes = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
+        self._reader = reader
+        return (
+            {name: tuple(shape) for name, shape in shapes.items()},
+            {name: dtype.base_dtype.name for name, dtype in dtypes.items()},
+        )
+
+    def _take(self) -> Any:
+        """Returns a reader, which nothing else uses until it has worked."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            reader = tf.compat.v1.train.NewCheckpointReader(
+                os.fspath(self._prefix)
+            )
+        return reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +111,7 @@ class CheckpointFile:
         try:
             if self.index is not None:
                 self.index.check_value(name)
-            return np.asarray(self.reader.get_tensor(name))
+            return self.reader.get_tensor(name)
         except _READ_ERRORS as error:
             raise ValueError(
                 f"{show_path(self.prefix)}: the value of {name!r} cannot be "
@@ -101,10 +139,8 @@ def open_checkpoint(
     prefix = locate_checkpoint(local_path(argument, path))
     try:
         index = _check_files(prefix)
-        reader = tf.compat.v1.train.NewCheckpointReader(os.fspath(prefix))
-        shapes = reader.get_variable_to_shape_map()
-        dtypes = reader.get_variable_to_dtype_map()
-        names = {name: one.base_dtype.name for name, one in dtypes.items()}
+        reader = _Reader(prefix)
+        shapes, dtypes = reader.list_variables()
     except _READ_ERRORS as error:
         raise ValueError(
             f"{show_path(prefix)} is not a complete TensorFlow 1 checkpoint, "
@@ -118,13 +154,7 @@ def open_checkpoint(
             "TensorFlow 1 names. Read it with `tf.train.Checkpoint(...)"
             ".restore(...)` or `keras.saving.load_model`."
         )
-    return CheckpointFile(
-        prefix,
-        {name: tuple(shape) for name, shape in shapes.items()},
-        names,
-        reader,
-        index,
-    )
+    return CheckpointFile(prefix, shapes, dtypes, reader, index)
 
 
 def _check_files(prefix: pathlib.Path) -> IndexFile | None:

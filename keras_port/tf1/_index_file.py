@@ -7,6 +7,7 @@ passes, and anything else is an error.
 """
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import dataclasses
 import itertools
 import math
@@ -387,8 +388,7 @@ def parse_entry(content: bytes, shards: int) -> Entry:
     never = (tf.resource, tf.variant)
     if not number or dtype in never or dtype != dtype.base_dtype:
         raise ValueError(f"has the type {dtype.name}, which is never saved")
-    # TensorFlow joins a message that comes in several parts.
-    shape = parse_shape(b"".join(entry.parts.get(2, [])))
+    shape = parse_shape(entry.parts.get(2, []))
     made = Entry(
         dtype,
         shape,
@@ -416,11 +416,16 @@ def parse_entry(content: bytes, shards: int) -> Entry:
     return made
 
 
-def parse_shape(content: bytes) -> tuple[int, ...]:
-    """Returns a shape, all sizes of which must be known."""
-    message = parse_message(content, {2: _BYTES, 3: _VARINT})
-    dims = message.parts.get(2, [])
-    if message.numbers.get(3) or len(dims) > MAX_AXES:
+def parse_shape(messages: Sequence[bytes]) -> tuple[int, ...]:
+    """Returns a shape, all sizes of which must be known.
+
+    Args:
+        messages: The shape. TensorFlow joins one that comes in several parts.
+    """
+    parts = [parse_message(one, {2: _BYTES, 3: _VARINT}) for one in messages]
+    dims = [dim for part in parts for dim in part.parts.get(2, [])]
+    is_unknown = any(part.numbers.get(3) for part in parts)
+    if is_unknown or len(dims) > MAX_AXES:
         raise ValueError(
             f"has a shape of {len(dims)} axes, or an unknown one; expected at "
             f"most {MAX_AXES}"
