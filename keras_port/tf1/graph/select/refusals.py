@@ -8,12 +8,18 @@ import functools
 import re
 from typing import NamedTuple
 
+import tensorflow as tf
+
 from keras_port._support import show_name
 from keras_port.tf1.graph.read import Node
+from keras_port.tf1.graph.read import Scope
+from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import protos
 from keras_port.tf1.graph.select.gate import CUSTOM_GRADIENT
 from keras_port.tf1.graph.select.let_in import LET_IN
+from keras_port.tf1.graph.select.let_in import LIST_SIZES
+from keras_port.tf1.graph.select.let_in import MAX_LIST_SIZE
 from keras_port.tf1.graph.select.let_in import explain_attributes
 from keras_port.tf1.graph.select.subgraph import Part
 
@@ -153,6 +159,8 @@ def find_refusals(
             if node.op in functions:
                 continue
             refused = explain_refusal(node, descriptions)
+            if refused is None and (problem := explain_size(node, scope)):
+                refused = problem, GIVE_OUTPUT
             if refused is not None:
                 reason, fix = refused
                 found.append(
@@ -173,6 +181,26 @@ def explain_refusal(
         problem = explain_attributes(node.proto)
         return (problem, GIVE_OUTPUT) if problem else None
     return classify(node.op) or "is not known to `GraphLayer`", GIVE_OUTPUT
+
+
+def explain_size(node: Node, scope: Scope) -> str:
+    """Returns what is wrong with the length of a list, or an empty string.
+
+    Only a length that is a constant is known here.
+    """
+    number = LIST_SIZES.get(node.op)
+    if number is None or number >= len(node.inputs):
+        return ""
+    source = scope.nodes.get(operation_name(node.inputs[number]))
+    if source is None or source.op != "Const":
+        return ""
+    tensor = source.proto.attr["value"].tensor
+    if tensor.tensor_shape.dim:
+        return ""
+    size = int(tf.make_ndarray(tensor))
+    if size > MAX_LIST_SIZE:
+        return f"makes a list of {size:,} elements, more than {MAX_LIST_SIZE:,}"
+    return ""
 
 
 @functools.cache
