@@ -13,6 +13,7 @@ from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import name_file_in_errors
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import read_meta_file
+from keras_port.tf1.graph.read import variable_dtype
 from keras_port.tf1.graph.select import Refusal
 from keras_port.tf1.graph.select import find_functions
 from keras_port.tf1.graph.select import find_needed
@@ -167,7 +168,7 @@ def make_variable_entry(node: Node, source: MetaFile) -> Entry:
     return Entry(
         node.name,
         shape_as_tuple(tf.TensorShape(attributes["shape"].shape)),
-        tf.as_dtype(attributes["dtype"].type).base_dtype.name,
+        variable_dtype(node).name,
         node.name in source.collections.trainable,
     )
 

@@ -107,10 +107,14 @@ def test_s2_what_is_behind_an_input_is_not_run(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"\x04\x02")
     nodes = hostile.file_as_shape(secret)
-    nodes.append(node("y", "Neg", "out", T=Type(FLOAT)))
+    shape = tf.TensorShape([None, None])
+    nodes += [
+        node("x", "EnsureShape", "out", T=Type(FLOAT), shape=shape),
+        node("y", "Neg", "x", T=Type(FLOAT)),
+    ]
     path = hostile.write(tmp_path / "m.meta", *nodes)
-    layer = GraphLayer(path, inputs="out", outputs="y")
-    assert layer.get_config()["program"]["inputs"][0]["shape"] is None
+    layer = GraphLayer(path, inputs="x", outputs="y")
+    assert layer.get_config()["program"]["inputs"][0]["shape"] == (None, None)
     assert np.all(layer(np.ones([2, 3], "float32")) == -1)
 
 
@@ -198,7 +202,7 @@ BOUNDED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "UniformCandidateSampler": (
         "num_sampled",
-        {"num_true": 1, "num_sampled": 1 << 30, "range_max": 1 << 30},
+        {"num_true": 1, "num_sampled": 1 << 30, "range_max": 9},
     ),
     "Split": ("num_split", {"num_split": 1 << 31, "T": Type(FLOAT)}),
     "Enter": ("parallel_iterations", {"parallel_iterations": 1 << 31}),
@@ -206,7 +210,10 @@ BOUNDED: dict[str, tuple[str, dict[str, Any]]] = {
     "Conv2D": ("dilations", {"dilations": [1, 1 << 40, 1, 1]}),
     "AsString": ("width", {"width": 1 << 30}),
     "AudioSpectrogram": ("window_size", {"window_size": 1 << 30}),
-    "VariableV2": ("shape", {"shape": tf.TensorShape([1 << 40, 1 << 40])}),
+    "VariableV2": (
+        "shape",
+        {"dtype": Type(FLOAT), "shape": tf.TensorShape([1 << 40, 1 << 40])},
+    ),
     "PrintV2": ("output_stream", {"output_stream": "file:///tmp/never"}),
     "Einsum": ("equation", {"equation": "a" * 5000}),
     "UnicodeDecode": ("input_encoding", {"input_encoding": "../secret"}),
@@ -233,6 +240,16 @@ def test_s6_s11_an_attribute_out_of_bounds_is_refused(
         GraphLayer(path, inputs="x", outputs="out")
 
 
+def test_s13_a_type_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    shape = tf.TensorShape([1])
+    path = hostile.write(
+        tmp_path / "m.meta",
+        node("out", "VariableV2", dtype=Type(999), shape=shape),
+    )
+    with pytest.raises(ValueError, match=r"m\.meta: .*'out' .*dtype=999"):
+        list_graph(path)
+
+
 @pytest.mark.parametrize("op", ["TensorArrayV3", "TensorListReserve"])
 def test_s11_a_list_of_billions_of_elements_is_refused(
     op: str, tmp_path: Path
@@ -244,7 +261,7 @@ def test_s11_a_list_of_billions_of_elements_is_refused(
         "TensorListReserve": node(
             "bad",
             op,
-            "size size",
+            "shape size",
             element_dtype=Type(FLOAT),
             shape_type=Type(INT),
         ),
@@ -253,6 +270,7 @@ def test_s11_a_list_of_billions_of_elements_is_refused(
         tmp_path / "m.meta",
         placeholder("x", 2),
         const("size", 2**31 - 1, tf.int32),
+        const("shape", -1, tf.int32),
         made[op],
         node("out", "Neg", "x ^bad", T=Type(FLOAT)),
     )
@@ -263,7 +281,7 @@ def test_s1_constants_that_grow_take_no_memory_here(tmp_path: Path) -> None:
     hostile.write(
         tmp_path / "m.meta",
         const("zero", 0.0),
-        const("big", [2_000_000_000], tf.int32),
+        const("big", [400_000_000], tf.int32),
         fill("filled", "big"),
         const("axis", [0], tf.int32),
         node("sum", "Sum", "filled axis", T=Type(FLOAT), Tidx=Type(INT)),

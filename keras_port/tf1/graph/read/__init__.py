@@ -21,6 +21,7 @@ from keras_port.tf1.graph.read.nodes import function_scopes as function_scopes
 from keras_port.tf1.graph.read.nodes import graph_scope as graph_scope
 from keras_port.tf1.graph.read.nodes import operation_name as operation_name
 from keras_port.tf1.graph.read.nodes import tensor_key as tensor_key
+from keras_port.tf1.graph.read.nodes import variable_dtype as variable_dtype
 from keras_port.tf1.graph.read.nodes import variable_name as variable_name
 from keras_port.tf1.graph.read.program import FixedInput as FixedInput
 from keras_port.tf1.graph.read.program import GraphInput as GraphInput
