@@ -246,7 +246,7 @@ def test_s13_a_type_that_does_not_exist_is_named(tmp_path: Path) -> None:
         tmp_path / "m.meta",
         node("out", "VariableV2", dtype=Type(999), shape=shape),
     )
-    with pytest.raises(ValueError, match=r"m\.meta: .*'out' .*dtype=999"):
+    with pytest.raises(ValueError, match=r"m\.meta: .*'out' .*999"):
         list_graph(path)
 
 

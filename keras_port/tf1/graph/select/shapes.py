@@ -131,9 +131,10 @@ class Skeleton:
         description = self.descriptions[node.op]
         slots = list_slots(description.output_arg, node, description)
         if int(number) >= len(slots):
+            problem = explain_attributes(node)
             raise ValueError(
-                f"The operation {name!r} of type {node.op} has {len(slots)} "
-                f"outputs. Received: {key!r}."
+                f"The operation {name!r} of type {node.op} "
+                f"{problem or f'has {len(slots)} outputs'}. Received: {key!r}."
             )
         return self._get_stub(key, slots[int(number)])
 
