@@ -167,7 +167,7 @@ def test_snappy_is_unpacked(packed: bytes, content: bytes) -> None:
     ],
 )
 def test_s10_broken_snappy_is_refused(packed: bytes) -> None:
-    with pytest.raises(ValueError, match="damaged|larger"):
+    with pytest.raises(ValueError, match=r"damaged|larger"):
         _index_file.unpack_snappy(packed)
 
 
