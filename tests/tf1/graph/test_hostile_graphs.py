@@ -312,6 +312,36 @@ def test_s6_a_process_that_ends_is_one_line(
     assert list_graph(path).outputs[0].shape == (2,)
 
 
+def test_s6_a_shape_function_that_ends_its_process_is_one_line(
+    tmp_path: Path,
+) -> None:
+    hostile.write(
+        tmp_path / "m.meta",
+        node("indices", "Placeholder", dtype=Type(INT64)),
+        placeholder("values", 4),
+        # In TensorFlow 2.21 a failed check ends the process.
+        const("shape", [-5, -1], tf.int64),
+        const("axes", [0], tf.int32),
+        node(
+            "out",
+            "SparseReduceMax",
+            "indices values shape axes",
+            T=Type(FLOAT),
+            keep_dims=True,
+        ),
+    )
+    code = (
+        "print(tf1.list_graph('m.meta'))\n"
+        "except ValueError as error: print('error', error)\n"
+        "try:\n"
+        "    tf1.GraphLayer('m.meta', inputs='values', outputs='out')"
+    )
+    printed = hostile.run_alone(code, tmp_path)
+    one_line = "error m.meta: TensorFlow (ended on this|does not accept the)"
+    assert re.search(f"{one_line} graph|likely outputs: 1", printed), printed
+    assert "ValueError m.meta: " in printed
+
+
 def test_the_process_can_open_and_write_nothing_and_ends_with_this_one(
     tmp_path: Path,
 ) -> None:
@@ -426,6 +456,22 @@ def test_many_placeholders_take_neither_time_nor_memory(tmp_path: Path) -> None:
         "print(tf1.list_graph('m.meta').operations)", tmp_path
     )
     assert "40000" in printed
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([node("x" * 5000, "NoOp")], "5,000 characters"),
+        ([node(f"x{n}", "NoOp") for n in range(500_001)], "500,001 operations"),
+    ],
+    ids=["name", "count"],
+)
+def test_a_graph_larger_than_any_model_is_refused(
+    nodes: list[Any], message: str, tmp_path: Path
+) -> None:
+    path = hostile.write(tmp_path / "m.meta", *nodes, outputs=())
+    with pytest.raises(ValueError, match=rf"m\.meta: .*{message}"):
+        list_graph(path)
 
 
 def test_r20_every_operation_of_tensorflow_was_judged() -> None:

@@ -34,6 +34,8 @@ OTHER_SUFFIXES = {
     ".tflite": "a LiteRT model. Use an interpreter of LiteRT.",
     ".onnx": "an ONNX model. Use an ONNX runtime.",
 }
+MAX_OPERATIONS = 500_000
+MAX_NAME = 4096
 # For all constants of a graph together, as they are in memory.
 MAX_CONSTANT_BYTES = 2**30
 
@@ -168,7 +170,7 @@ def parse_meta_file(path: pathlib.Path) -> MetaGraphDef:
 
 
 def check_constants(graph: GraphDef, where: str) -> None:
-    """Raises an error if the constants would take too much memory.
+    """Raises an error if a graph would take too much memory.
 
     A constant of a few bytes may claim that its one value fills a huge shape.
 
@@ -176,6 +178,7 @@ def check_constants(graph: GraphDef, where: str) -> None:
         graph: The graph.
         where: What holds the graph, to begin the message with.
     """
+    check_operations(graph, where)
     total = 0
     for nodes in [graph.node, *(f.node_def for f in graph.library.function)]:
         for node in nodes:
@@ -190,6 +193,28 @@ def check_constants(graph: GraphDef, where: str) -> None:
                         f"{total:,} bytes; at most {MAX_CONSTANT_BYTES:,} are "
                         "allowed. The file is damaged or malicious."
                     )
+
+
+def check_operations(graph: GraphDef, where: str) -> None:
+    """Raises an error if a graph is larger than any model is.
+
+    A file of 30 MB can hold a million operations, which take 4 GB here.
+    """
+    parts = [graph.node, *(one.node_def for one in graph.library.function)]
+    count = sum(map(len, parts))
+    if count > MAX_OPERATIONS:
+        raise ValueError(
+            f"{where}: the graph has {count:,} operations; at most "
+            f"{MAX_OPERATIONS:,} are allowed."
+        )
+    longest = max(
+        (len(node.name) for part in parts for node in part), default=0
+    )
+    if longest > MAX_NAME:
+        raise ValueError(
+            f"{where}: the name of an operation has {longest:,} characters; "
+            f"at most {MAX_NAME:,} are allowed."
+        )
 
 
 def count_bytes(tensor: TensorProto, name: str, where: str) -> int:
