@@ -342,6 +342,20 @@ def test_s6_a_shape_function_that_ends_its_process_is_one_line(
     assert "ValueError m.meta: " in printed
 
 
+def test_a_process_that_cannot_start_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hostile.write(
+        tmp_path / "m.meta",
+        placeholder("x", 2),
+        node("out", "Neg", "x", T=Type(FLOAT)),
+    )
+    shape_process._PROCESS.close()
+    monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
+    with pytest.raises(ValueError, match=r"m\.meta: .* did not start"):
+        list_graph(path)
+
+
 def test_the_process_can_open_and_write_nothing_and_ends_with_this_one(
     tmp_path: Path,
 ) -> None:
@@ -368,6 +382,61 @@ def test_the_process_can_open_and_write_nothing_and_ends_with_this_one(
     found = re.search(r"pid (\d+)", printed)
     assert found is not None
     assert not Path(f"/proc/{found[1]}").exists()
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("variables", "dtype", "float33"),
+        ("variables", "shape", [-1, 2]),
+        ("variables", "shape", ["a"]),
+        ("variables", "name", 7),
+        ("variables", "identity", None),
+        ("inputs", "dtype", "float33"),
+        ("inputs", "dtype", 999),
+        ("inputs", "shape", [-7]),
+        ("inputs", "key", ""),
+        ("inputs", "key", None),
+        ("feeds", "dtype", "x"),
+        ("feeds", "otherwise", {"a": 1}),
+        ("outputs", 0, 7),
+        ("outputs", 0, "out:9"),
+        ("updates", None, 7),
+        ("losses", None, ["nothing:0"]),
+        ("graph", None, ""),
+        ("graph_bytes", None, -1),
+    ],
+)
+def test_s13_a_configuration_that_was_changed_is_one_clear_error(
+    part: str, key: Any, value: Any, tmp_path: Path
+) -> None:
+    path = hostile.write(
+        tmp_path / "m.meta",
+        placeholder("x", None, 2),
+        placeholder("scale"),
+        node("w", "VariableV2", dtype=Type(FLOAT), shape=tf.TensorShape([2])),
+        node("sum", "Add", "x w", T=Type(FLOAT)),
+        node("out", "Mul", "sum scale", T=Type(FLOAT)),
+    )
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "m"),
+        tensor_names=["w"],
+        shape_and_slices=[""],
+        tensors=[tf.ones([2])],
+    )
+    layer = GraphLayer(
+        path, inputs="x", outputs="out", constants={"scale": 2.0}
+    )
+    config = layer.get_config()
+    program = config["program"]
+    if key is None:
+        program[part] = value
+    elif part == "outputs":
+        program[part][key] = value
+    else:
+        program[part][0][key] = value
+    with pytest.raises(ValueError, match=r"GraphLayer|graph|operation"):
+        GraphLayer.from_config(config, safe_mode=False)
 
 
 def test_s12_names_of_a_file_are_printed_without_their_escapes(

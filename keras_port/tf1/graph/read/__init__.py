@@ -10,6 +10,9 @@ from keras_port.tf1.graph.read.errors import GRAPH_ERRORS as GRAPH_ERRORS
 from keras_port.tf1.graph.read.errors import (
     name_file_in_errors as name_file_in_errors,
 )
+from keras_port.tf1.graph.read.errors import (
+    name_layer_in_errors as name_layer_in_errors,
+)
 from keras_port.tf1.graph.read.meta_file import MetaFile as MetaFile
 from keras_port.tf1.graph.read.meta_file import PathLike as PathLike
 from keras_port.tf1.graph.read.meta_file import read_meta_file as read_meta_file

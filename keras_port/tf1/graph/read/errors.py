@@ -42,3 +42,18 @@ def name_file_in_errors(path: pathlib.Path) -> Iterator[None]:
             f"{show_path(path)}: TensorFlow does not accept the graph: "
             f"{type(error).__name__}: {first_line(error)}."
         ) from error
+
+
+@contextlib.contextmanager
+def name_layer_in_errors() -> Iterator[None]:
+    """Re-raises errors in the block as a `ValueError` about a configuration."""
+    try:
+        yield
+    except GRAPH_ERRORS as error:
+        if str(error).startswith("The ") and isinstance(error, ValueError):
+            raise
+        raise ValueError(
+            "The configuration of this `GraphLayer` is broken: "
+            f"{type(error).__name__}: {first_line(error)}. Get the file again "
+            "from where it was made."
+        ) from error

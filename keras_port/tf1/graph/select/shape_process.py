@@ -8,6 +8,7 @@ memory and some time. If TensorFlow ends it, that is an error about the graph.
 
 import atexit
 from collections.abc import Sequence
+import contextlib
 import json
 import os
 import signal
@@ -69,6 +70,7 @@ class ShapeProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
         self._owner = 0
 
     def ask(self, parts: Sequence[bytes]) -> dict[str, Any]:
@@ -103,15 +105,22 @@ class ShapeProcess:
         elif self._process.poll() is not None:
             self._end()
         if self._process is None:
-            self._process = start()
-            self._owner = os.getpid()
-            if self._exchange(self._process, (), START_SECONDS) is None:
-                self._end()
-                raise ValueError(
-                    "the Python process that finds the shapes of a graph did "
-                    f"not start. Tried: {sys.executable!r}"
-                )
-        return self._process
+            self._owner, self._is_ready = os.getpid(), False
+            with contextlib.suppress(OSError):
+                self._process = start()
+        elif self._is_ready:
+            return self._process
+        if self._process is not None:
+            self._is_ready = (
+                self._exchange(self._process, (), START_SECONDS) is not None
+            )
+            if self._is_ready:
+                return self._process
+            self._end()
+        raise ValueError(
+            "the Python process that finds the shapes of a graph did not "
+            f"start. Tried: {sys.executable!r}"
+        )
 
     def _exchange(
         self,
@@ -242,7 +251,9 @@ def limit_process() -> None:
             # Files, directories, pipes and connections alike. Comes last.
             (resource.RLIMIT_NOFILE, 0),
         ):
-            resource.setrlimit(kind, (limit, limit))
+            # The limit may be lower already, or unknown to the system.
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(kind, (limit, limit))
 
 
 def count_mapped_bytes() -> int:
