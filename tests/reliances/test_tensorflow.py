@@ -4,6 +4,7 @@ Each test is a row of "What we lean on" in docs/design.md. When TensorFlow
 changes, the test here fails first and says which row.
 """
 
+from pathlib import Path
 import threading
 
 import tensorflow as tf
@@ -81,3 +82,27 @@ def test_the_record_of_a_variable_is_found_by_its_type_name() -> None:
     pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
     kind = pool.FindMessageTypeByName("tensorflow.VariableDef")
     assert {"variable_name", "snapshot_name"} <= set(kind.fields_by_name)
+
+
+def test_the_list_of_checkpoints_is_found_by_its_type_name() -> None:
+    pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
+    kind = pool.FindMessageTypeByName("tensorflow.CheckpointState")
+    assert "model_checkpoint_path" in kind.fields_by_name
+
+
+def test_an_index_is_a_table_of_leveldb(tmp_path: Path) -> None:
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "m"),
+        tensor_names=["W"],
+        shape_and_slices=["4 0,2"],
+        tensors=[tf.zeros([2])],
+    )
+    content = (tmp_path / "m.index").read_bytes()
+    assert content.endswith(bytes.fromhex("57fb808b247547db"))
+    # The type, the shape of one axis, and the first two elements as a part.
+    whole = bytes.fromhex("0801 1204 1202 0804 3a06 0a04 0800 1002")
+    # In protocol buffers a start of 0 is left out.
+    short = bytes.fromhex("0801 1204 1202 0804 3a04 0a02 1002")
+    assert whole in content or short in content
+    # The key of the part: the name, one axis, from 0, two elements.
+    assert bytes.fromhex("00 57 0001 0101 80 82") in content
