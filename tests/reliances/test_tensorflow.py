@@ -5,9 +5,15 @@ changes, the test here fails first and says which row.
 """
 
 from pathlib import Path
+import re
 import threading
+import time
 
+import pytest
 import tensorflow as tf
+
+from tests.small_disk import fill
+from tests.small_disk import mount
 
 
 def test_a_new_thread_is_outside_of_a_strategy_scope() -> None:
@@ -106,3 +112,33 @@ def test_an_index_is_a_table_of_leveldb(tmp_path: Path) -> None:
     assert whole in content or short in content
     # The key of the part: the name, one axis, from 0, two elements.
     assert bytes.fromhex("00 57 0001 0101 80 82") in content
+
+
+def test_the_name_of_an_event_file_begins_with_the_time(
+    tmp_path: Path,
+) -> None:
+    before = int(time.time())
+    tf.summary.create_file_writer(str(tmp_path), filename_suffix=".end").close()
+    (path,) = tmp_path.iterdir()
+    found = re.fullmatch(r"events\.out\.tfevents\.(\d{10})\..*\.end", path.name)
+    assert found is not None
+    assert before <= int(found[1]) <= time.time()
+
+
+def test_the_error_of_an_event_writer_names_its_file(tmp_path: Path) -> None:
+    with mount(tmp_path / "disk") as disk:
+        writer = tf.summary.create_file_writer(str(disk))
+        writer.flush()
+        (path,) = disk.iterdir()
+        fill(disk)
+        with (
+            pytest.raises(tf.errors.OpError) as raised,
+            writer.as_default(),
+        ):
+            for step in range(1000):
+                tf.summary.text("text", "x" * 100, step=step)
+                writer.flush()
+        assert f"{path}; No space left on device" in str(raised.value)
+        assert "events file" in str(raised.value)
+        (disk / "filling").unlink()
+        writer.close()
