@@ -131,14 +131,17 @@ def test_the_error_of_an_event_writer_names_its_file(tmp_path: Path) -> None:
         writer.flush()
         (path,) = disk.iterdir()
         fill(disk)
-        with (
-            pytest.raises(tf.errors.OpError) as raised,
-            writer.as_default(),
-        ):
-            for step in range(1000):
-                tf.summary.text("text", "x" * 100, step=step)
-                writer.flush()
+        with pytest.raises(tf.errors.OpError) as raised:
+            write_texts(writer)
         assert f"{path}; No space left on device" in str(raised.value)
         assert "events file" in str(raised.value)
         (disk / "filling").unlink()
         writer.close()
+
+
+def write_texts(writer: tf.summary.SummaryWriter) -> None:
+    """Writes until there is no room."""
+    with writer.as_default():
+        for step in range(1000):
+            tf.summary.text("text", "x" * 100, step=step)
+            writer.flush()
