@@ -68,8 +68,9 @@ def cells(page: Path) -> Iterator[tuple[str, str]]:
 
 def notebook(page: Path) -> dict[str, object]:
     """Returns a page as a notebook of Jupyter, format 4.5."""
-    title, _, rest = page.read_text().partition("\n")
-    assert title.startswith("# ") and rest, f"{page} does not open with a title"
+    title = page.read_text().partition("\n")[0]
+    if not title.startswith("# "):
+        raise ValueError(f"{page} does not open with a title: {title!r}")
     made = []
     for number, (kind, text) in enumerate(cells(page)):
         shown = follow(text) if kind == "markdown" else text
@@ -113,7 +114,9 @@ def follow(text: str) -> str:
         path, _, anchor = target.partition("#")
         if picture or not name or not path.endswith(".md") or ".." in path:
             return "" if picture else label
-        url = f"https://{owner}.github.io/{name}/{path.removesuffix('.md')}.html"
+        url = (
+            f"https://{owner}.github.io/{name}/{path.removesuffix('.md')}.html"
+        )
         return f"[{label}]({url}{'#' * bool(anchor)}{anchor})"
 
     return LINK.sub(replace, text)

@@ -21,8 +21,7 @@ PAGES = checkout.pages()
 # `python` is executed. `python tf1` shows the TensorFlow 1 way, and tests/tools
 # runs `python tools` together with other programs; both are compiled here.
 # `python upstream` is executed by tests/upstream/test_reports.py.
-# `python figure` draws with matplotlib, which is in the extra `docs`; without it
-# these blocks are compiled only.
+# `python figure` draws with matplotlib; without it such a block is compiled.
 PYTHON = {"python", "python figure", "python tf1", "python tools"}
 INFO_STRINGS = PYTHON | {
     *("python upstream", "sh", "console", "text", "json", "yaml"),
@@ -69,6 +68,8 @@ def test_the_code_of_a_page_runs(
                 f"the code block at {place} printed\n{printed}"
                 f"and the page says\n{block.output}"
             )
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=checkout.name)
