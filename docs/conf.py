@@ -75,6 +75,7 @@ autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -201,6 +202,9 @@ def link_names(
     lines: list[str],
 ) -> None:
     """Makes a public name in backticks a link to its place."""
+    if what == "module":
+        # What follows is about the files, for who changes them.
+        del lines[lines.index("") :]
 
     def link(match: re.Match[str]) -> str:
         target = PUBLIC.get(match[1])

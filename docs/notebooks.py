@@ -7,6 +7,7 @@ which says what it prints, is left out, because the cell prints it. Everything
 else is Markdown. `docs/conf.py` uses the same rules for the site.
 """
 
+import ast
 from collections.abc import Iterator
 import json
 import os
@@ -57,13 +58,27 @@ def cells(page: Path) -> Iterator[tuple[str, str]]:
             continue
         if text := "\n".join(lines[done : block.line - 2]).strip("\n"):
             yield "markdown", text
-        yield "code", block.code.strip("\n")
+        yield "code", silence(block.code.strip("\n"))
         done = block.line + block.code.count("\n")
         if block.output is not None:
             # An empty line, the two fences and what is between them.
             done += 3 + block.output.count("\n")
     if text := "\n".join(lines[done:]).strip("\n"):
         yield "markdown", text
+
+
+def silence(code: str) -> str:
+    """Ends a cell with a semicolon if Jupyter would show its last value.
+
+    The pages print what is to be seen; a `History` or a list of ticks is not.
+    """
+    last = ast.parse(code).body[-1]
+    if not isinstance(last, ast.Expr) or ast.unparse(last).startswith("print("):
+        return code
+    lines = code.encode().splitlines(keepends=True)
+    end = sum(map(len, lines[: (last.end_lineno or 1) - 1]))
+    end += last.end_col_offset or 0
+    return (code.encode()[:end] + b";" + code.encode()[end:]).decode()
 
 
 def notebook(page: Path) -> dict[str, object]:

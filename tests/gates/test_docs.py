@@ -25,6 +25,7 @@ PAGES = checkout.pages()
 PYTHON = {"python", "python figure", "python tf1", "python tools"}
 INFO_STRINGS = PYTHON | {
     *("python upstream", "sh", "console", "text", "json", "yaml"),
+    "{toctree}",  # Of docs/index.md, which only the site shows.
 }
 HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 

@@ -35,7 +35,9 @@ def test_a_notebook_has_the_code_and_the_text_of_its_page(page: str) -> None:
         if block.info in notebooks.EXECUTED
     ]
     code = [text for kind, text in cells if kind == "code"]
-    assert code == [block.code.strip("\n") for block in blocks]
+    assert code == [
+        notebooks.silence(block.code.strip("\n")) for block in blocks
+    ]
 
     # The rest is there line by line, but for the outputs and the fences.
     prose = [text for kind, text in cells if kind == "markdown"]
@@ -53,6 +55,21 @@ def test_a_notebook_has_the_code_and_the_text_of_its_page(page: str) -> None:
         for line in (block.code + (block.output or "")).splitlines()
     )
     assert len(left) == len(filled) - outputs - fences + empty
+
+
+@pytest.mark.parametrize(
+    ("code", "silenced"),
+    [
+        ("model.fit(x, y)", "model.fit(x, y);"),
+        ("axis.set(\n    title=1\n)", "axis.set(\n    title=1\n);"),
+        ("print(x)", "print(x)"),
+        ("x = f(y)", "x = f(y)"),
+        ("for a in b:\n    f(a)", "for a in b:\n    f(a)"),
+        ("f(x)  # (A comment.)", "f(x);  # (A comment.)"),
+    ],
+)
+def test_a_cell_shows_only_what_it_prints(code: str, silenced: str) -> None:
+    assert notebooks.silence(code) == silenced
 
 
 def test_a_notebook_has_no_links_to_files(

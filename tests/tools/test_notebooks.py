@@ -3,6 +3,7 @@
 They need the extra `docs`: `pip install -e '.[docs]'`.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_notebook_runs(
     for needed in ("ipykernel", "matplotlib"):
         pytest.importorskip(needed)
     path = checkout.ROOT / "docs" / f"{page}.md"
-    notebook = nbformat.from_dict(notebooks.notebook(path))
+    notebook = nbformat.reads(json.dumps(notebooks.notebook(path)), 4)
     nbformat.validate(notebook)
     monkeypatch.delenv("MPLBACKEND", raising=False)  # The kernel has its own.
     nbclient.NotebookClient(
