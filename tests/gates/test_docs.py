@@ -73,6 +73,20 @@ def test_the_code_of_a_page_runs(
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+def test_the_text_after_a_block_is_what_it_prints(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nprint(1)\n```\n\n```text\n1\n```\n\n"
+        "```python\nx = 2\n```\n\nA picture:\n\n```text\n-->\n```\n"
+    )
+    first, _, second, _ = markdown.blocks(page)
+    assert first.output == "1\n"
+    assert second.output is None
+    assert outputs_agree("[0.1 ...\n", "[0.1 0.2]\n")
+    assert not outputs_agree("1\n", "2\n")
+    assert not outputs_agree("1\n", "")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=checkout.name)
 def test_the_blocks_of_a_page_name_their_language(page: Path) -> None:
     # Otherwise a misspelled language would leave a block unexecuted.
