@@ -21,6 +21,7 @@ import logging as python_logging
 import os
 import pathlib
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 from typing import Any
@@ -101,6 +102,9 @@ def run(main: Callable[[], None]) -> None:
         python_logging.Formatter("%(message)s")
     )
     logging.set_verbosity(logging.INFO)
+    # TensorFlow says for every step how it adds up gradients.
+    python_logging.getLogger("tensorflow").setLevel(python_logging.WARNING)
+    python_logging.getLogger("tensorflow").propagate = False
     if {"--help", "-h"} & set(sys.argv[1:]):
         app.usage(shorthelp=True, writeto_stdout=True)
         return
@@ -278,9 +282,12 @@ def dataset_name(data_dir: pathlib.Path | None) -> str:
 
 def get_hparams(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a run that TensorBoard compares runs by."""
-    names = ("batch_size", "learning_rate", "seed")
     return {
-        **{name: settings[name] for name in names},
+        **{
+            name: value
+            for name, value in settings.items()
+            if name not in ("data_dir", "script")
+        },
         "dataset": dataset_name(settings["data_dir"]),
     }
 
@@ -289,7 +296,25 @@ def announce(run: "runs.Run") -> None:
     """Prints where the training starts and how to see its curves."""
     if run.step:
         print(f"Resuming {run.directory} from step {run.step:,}.")
-    print(f"Curves: tensorboard --logdir {run.log_dir}")
+    print(f"Curves: {format_tensorboard_command(run.log_dir)}")
+
+
+def format_tensorboard_command(log_dir: pathlib.Path) -> str:
+    """Returns the command that shows curves, as it can be copied.
+
+    The environment of the script need not be activated. The address is a
+    comment of the shell.
+    """
+    program = pathlib.Path(sys.executable).with_name("tensorboard")
+    command = [os.path.relpath(program)]
+    if not program.exists():
+        command = [sys.executable, "-m", "tensorboard.main"]
+    if command[0].startswith(os.pardir):
+        command[0] = str(program)
+    return (
+        shlex.join([*command, "--logdir", str(log_dir)])
+        + "  # http://localhost:6006"
+    )
 
 
 def announce_finished(run: "runs.Run") -> None:

@@ -150,7 +150,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 # elements of which kind it must draw.
 PAGES = {
     "timeseries": (["accuracy", "train", "validation", "Step"], "svg", 1),
-    "scalars": (["accuracy", "learning_rate", "gradient_norm"], "svg", 1),
+    "scalars": (
+        ["accuracy", "optimizer/learning_rate", "optimizer/gradient_norm"],
+        "svg",
+        1,
+    ),
     "graphs": (
         ["conv1", "fc2", "cross_entropy", "gradients", "trainer", "evaluator"],
         "g.node",

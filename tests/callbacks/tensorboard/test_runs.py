@@ -71,7 +71,13 @@ def plain_curves(folder: Path) -> dict[tuple[str, str], dict[int, float]]:
         (run, tag): curve(folder, run, tag)
         for run, tags in written(folder).items()
         for tag in tags
-        if tag in ("loss", "accuracy", "learning_rate", "gradient_norm")
+        if tag
+        in (
+            "loss",
+            "accuracy",
+            "optimizer/learning_rate",
+            "optimizer/gradient_norm",
+        )
     }
 
 
