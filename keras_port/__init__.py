@@ -49,3 +49,8 @@ __all__ = [
     "tf1",
     "training",
 ]
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, for completion."""
+    return __all__

@@ -8,6 +8,7 @@ import warnings
 import keras
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
@@ -99,6 +100,9 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         """Joins the channel of the `fit` that is starting."""
         super().set_model(model)
         get_channel(model).sources.append(self)
+
+    def __repr__(self) -> str:
+        return format_call(self, "eval_freq", "prefix")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the data and announces the results, before the first step."""

@@ -17,6 +17,7 @@ import weakref
 from absl import logging
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port.callbacks._monitor import Mode
 from keras_port.callbacks._monitor import Monitor
 from keras_port.callbacks._steps import get_step
@@ -53,6 +54,8 @@ class StepProgress(EvaluationListener):
         stream: Where to write; it needs a method `write`. Defaults to
             `sys.stdout`, and to nothing in a process that has none.
         interval: Seconds between two updates of the line. Defaults to 0.5.
+        live: Whether to update the line in place. Defaults to `None`: on a
+            terminal and in a notebook.
         clock: Function that returns seconds. Defaults to `time.monotonic`.
 
     Raises:
@@ -83,6 +86,7 @@ class StepProgress(EvaluationListener):
         patience: int | None = None,
         stream: TextIO | None = None,
         interval: float = 0.5,
+        live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
@@ -97,6 +101,7 @@ class StepProgress(EvaluationListener):
         self.patience = patience
         self.stream = stream
         self.interval = interval
+        self.live = live
         self.clock = clock
         self._monitor = Monitor(monitor, mode)
         # Not those of a `StepEarlyStopping`, which may be absent, and whose
@@ -110,6 +115,9 @@ class StepProgress(EvaluationListener):
         self._line_length = 0
         self._written_step: int | None = None
         self._logs: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return format_call(self, "batch_size", "monitor", "patience")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the clock."""
@@ -255,7 +263,14 @@ class StepProgress(EvaluationListener):
         return last_step
 
     def _is_terminal(self) -> bool:
-        isatty = getattr(self._get_stream(), "isatty", None)
+        if self.live is not None:
+            return self.live
+        stream = self._get_stream()
+        # The cell of a notebook shows a line that is written over, but its
+        # stream says that it is no terminal.
+        if type(stream).__module__.startswith("ipykernel"):
+            return True
+        isatty = getattr(stream, "isatty", None)
         return isatty is not None and bool(isatty())
 
     def _get_stream(self) -> TextIO | None:

@@ -13,6 +13,7 @@ from absl import logging
 import keras
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port._support import local_path
 from keras_port.callbacks import _model_state
 from keras_port.callbacks._position import Position
@@ -215,6 +216,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._metrics: list[dict[str, Any]] = []
         self._counts_in_function = False
         self._start_fit(Progress())
+
+    def __repr__(self) -> str:
+        return format_call(self, "directory", "save_freq")
 
     def _start_fit(self, progress: Progress) -> None:
         self._progress = progress

@@ -15,3 +15,8 @@ __all__ = [
     "clean_graph_def",
     "graph",
 ]
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, for completion."""
+    return __all__

@@ -7,3 +7,8 @@ from keras_port.runs.run import (
 )
 
 __all__ = ["Results", "Run"]
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, for completion."""
+    return __all__

@@ -31,6 +31,7 @@ from keras_port.checkpoints import atomic_file
 from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import partial_directory
 from keras_port.checkpoints import sync
+from keras_port.runs.history_file import HistoryFile
 from keras_port.runs.results import EARLY_STOPPING
 from keras_port.runs.results import MAX_STEPS
 from keras_port.runs.results import Results
@@ -45,6 +46,7 @@ RESULTS_FILE = "results.json"
 MODEL_FILE = "model.keras"
 STATE_DIR = "state"
 LOG_DIR = "logs"
+HISTORY_FILE = "history.csv"
 # Of a JSON file of a run.
 MAX_BYTES = 1 << 20
 
@@ -65,6 +67,8 @@ class Run:
       rejected, and so are files that belong to no run.
     - `state/`: the snapshots to resume from (see `TrainingState`).
     - `results.json`: the `Results`, written by `finish`.
+    - `history.csv`: the results of every `StepEvaluation`, with the loss of the
+      training, one row for every step that was evaluated.
     - `model.keras` and `logs/`: `model_path` and `log_dir`, for
       `StepCheckpoint` and `TensorBoard`.
 
@@ -192,6 +196,9 @@ class Run:
                 cannot be written.
         """
         self._check_fit(model, make_batches, callbacks)
+        if any(isinstance(one, StepEvaluation) for one in callbacks):
+            history = HistoryFile(self.directory / HISTORY_FILE)
+            callbacks = [*callbacks, history]
         state = self._open_state()
         state.stateful_callbacks = tuple(
             callback

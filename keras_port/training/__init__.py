@@ -42,3 +42,8 @@ __all__ = [
     "is_chief",
     "worker_errors",
 ]
+
+
+def __dir__() -> list[str]:
+    """Lists the public names, for completion."""
+    return __all__

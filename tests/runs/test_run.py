@@ -71,6 +71,7 @@ def without_times(results: Results) -> dict[str, Any]:
 def test_a_run_leaves_its_files_and_results(tmp_path: Path) -> None:
     _, results = fit(tmp_path / "run", 4)
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "history.csv",
         "model.keras",
         "results.json",
         "run.json",
