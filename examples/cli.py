@@ -53,11 +53,21 @@ def quiet_imports() -> Iterator[None]:
     """Imports TensorFlow in the block without messages, and 0.5 s faster.
 
     Without a GPU, TensorFlow reports the missing driver as an error, although
-    nothing is wrong. Real errors are exceptions and are shown after the block.
+    nothing is wrong. Real errors are exceptions and are shown after the block;
+    a package that cannot be imported is one line.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr(), _no_garbage_collection():
-        yield
+    try:
+        with _quiet_stderr(), _no_garbage_collection():
+            yield
+    except ImportError as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        hint = (
+            ""
+            if backend == "tensorflow"
+            else (f". KERAS_BACKEND is {backend!r}; set it to tensorflow")
+        )
+        fail(f"{error}{hint}", code=1)
 
 
 @contextlib.contextmanager
