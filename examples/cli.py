@@ -282,6 +282,23 @@ def set_flag_defaults(defaults: Mapping[str, Any]) -> None:
         flags.FLAGS.set_default(name, value)
 
 
+def check_batch_size(batch_size: int, count: int) -> None:
+    """Raises `ValueError` for a batch that is larger than the data.
+
+    `shuffled_batches` would make one of several epochs, as large as it is
+    asked for, and the memory may not be enough for it.
+
+    Args:
+        batch_size: Value of `--batch_size`.
+        count: Number of training images.
+    """
+    if batch_size > count:
+        raise ValueError(
+            f"--batch_size must be at most {count:,}, the number of training "
+            f"images. Received: {batch_size:,}"
+        )
+
+
 # What several scripts print.
 
 

@@ -105,6 +105,7 @@ def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
     mnist = datasets.load_mnist(cli.data_dir())
+    cli.check_batch_size(values.batch_size, len(mnist.train))
     options = cli.training_arguments()
     keras.utils.set_random_seed(values.seed)
     log_dir = pathlib.Path(values.workdir)

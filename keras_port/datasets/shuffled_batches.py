@@ -82,12 +82,7 @@ def shuffled_batches(
             "`split` must be an ImageSplit. Received: "
             f"{type(split).__name__}. Make one with ImageSplit(images, labels)"
         )
-    batch_size = check_integer(
-        "batch_size",
-        batch_size,
-        maximum=max(len(split), 1),
-        note=", the number of images",
-    )
+    batch_size = check_integer("batch_size", batch_size, maximum=2**31 - 1)
     seed = check_integer("seed", seed, minimum=0, maximum=INT64_MAX)
     # No position in the stream of examples is beyond int64.
     start_batch = check_integer(
