@@ -198,8 +198,3 @@ def softmax_logits(probabilities: tf.Tensor) -> tf.Tensor | None:
     falls back to clipped probabilities and the tests of B62 fail.
     """
     return getattr(probabilities, "_keras_logits", None)
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

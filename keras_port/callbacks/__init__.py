@@ -23,8 +23,3 @@ __all__ = [
     "TerminateOnSignal",
     "TrainingState",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

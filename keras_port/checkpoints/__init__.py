@@ -26,8 +26,3 @@ __all__ = [
     "make_writable_directory",
     "read_record",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

@@ -17,8 +17,3 @@ __all__ = [
     "scale_pixels",
     "shuffled_batches",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

@@ -11,8 +11,3 @@ __all__ = [
     "mirrored_strategy",
     "multi_worker_strategy",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

@@ -15,8 +15,3 @@ __all__ = [
     "clean_graph_def",
     "graph",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

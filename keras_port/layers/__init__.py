@@ -9,8 +9,3 @@ __all__ = [
     "PixelRangeCheck",
     "TransposedGradientDense",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

@@ -6,8 +6,3 @@ from keras_port.models.perceptron import build_perceptron
 from keras_port.models.to_stock import to_stock
 
 __all__ = ["ImageModel", "build_cnn", "build_perceptron", "to_stock"]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

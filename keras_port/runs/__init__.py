@@ -7,8 +7,3 @@ from keras_port.runs.run import (
 )
 
 __all__ = ["Results", "Run"]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

@@ -23,8 +23,3 @@ __all__ = [
     "load_checkpoint",
     "save_checkpoint",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

@@ -42,8 +42,3 @@ __all__ = [
     "is_chief",
     "worker_errors",
 ]
-
-
-def __dir__() -> list[str]:
-    """Lists the public names, for completion."""
-    return __all__

@@ -245,3 +245,19 @@ def test_a_loaded_model_keeps_its_guards(saved: dict[str, Saved]) -> None:
         model(np.full((1, 784), 2, "float32"))
     with pytest.raises(ValueError, match="Labels must be integers"):
         model.fit(pixels(2), np.array([0, 10]), verbose=0)
+
+
+@pytest.mark.parametrize("loss", ["categorical", "sparse_categorical"])
+def test_a_split_is_evaluated_and_predicted(
+    small_mnist: datasets.Splits, loss: str
+) -> None:
+    model = models.build_perceptron()
+    model.compile(loss=f"{loss}_crossentropy", metrics=["accuracy"])
+    split = small_mnist.test
+    x = split.images.reshape(-1, 784)
+    expected = training.Evaluator(model, split).evaluate()
+    found = model.evaluate(split, verbose=0, return_dict=True)
+    assert found == pytest.approx(expected)
+    np.testing.assert_array_equal(
+        model.predict(split, verbose=0), model.predict(x, verbose=0)
+    )
