@@ -68,7 +68,8 @@ def center_digit(ink: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     top, left = find_corner(digit)
     height, width = digit.shape
     image[top : top + height, left : left + width] = digit
-    return np.floor(image * 255 / image.max() + 0.5).astype(np.uint8)
+    levels = np.floor(image * 255 / image.max() + 0.5)
+    return np.asarray(levels, np.uint8)
 
 
 def crop(ink: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -101,7 +102,8 @@ def area_weights(new: int, old: int) -> npt.NDArray[np.float64]:
     cells = np.arange(old)
     low = np.maximum(edges[:-1], cells)
     high = np.minimum(edges[1:], cells + 1)
-    return np.maximum(high - low, 0) * (new / old)
+    weights: npt.NDArray[np.float64] = np.maximum(high - low, 0) * (new / old)
+    return weights
 
 
 def find_corner(digit: npt.NDArray[np.float64]) -> list[int]:
@@ -206,12 +208,14 @@ def flatten_colors(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     channels = pixels.shape[-1]
     colors = 3 if channels > 2 else 1
     # The mean of the colors, so that blue and red ink count alike.
-    gray = pixels[..., :colors].mean(axis=-1, dtype=np.float32)
+    gray: npt.NDArray[np.float32] = pixels[..., :colors].mean(
+        axis=-1, dtype=np.float32
+    )
     if channels == colors:
         return gray
     alpha = pixels[..., -1].astype(np.float32) / 255
     # Some programs write an alpha that is 0 everywhere and mean no alpha.
-    return gray * alpha + 255 * (1 - alpha) if alpha.any() else gray
+    return np.asarray(gray * alpha + 255 * (1 - alpha)) if alpha.any() else gray
 
 
 def find_ink(gray: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

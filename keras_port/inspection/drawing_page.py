@@ -205,7 +205,12 @@ def step(
             f"The layer {name!r} has a softmax over {shape} values. The page "
             "knows one over the classes only."
         )
-    return {"kind": kind, "name": name, "shape": shape, "activation": activation}
+    return {
+        "kind": kind,
+        "name": name,
+        "shape": shape,
+        "activation": activation,
+    }
 
 
 def is_plain(layer: keras.layers.Conv2D) -> bool:
