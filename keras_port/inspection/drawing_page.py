@@ -120,7 +120,8 @@ def find_chain(model: keras.Model) -> Iterator[keras.layers.Layer]:
     Raises:
         ValueError: If they are no chain, or not from an image to classes.
     """
-    if not (model.built and hasattr(model, "operations")):
+    sequential = isinstance(model, keras.Sequential)
+    if not (model.built and (sequential or hasattr(model, "operations"))):
         raise ValueError(
             "`model` must be a functional or sequential model that is built. "
             f"Received: {type(model).__name__} {model.name!r}"
@@ -132,7 +133,8 @@ def find_chain(model: keras.Model) -> Iterator[keras.layers.Layer]:
             f"(None, 784) or (None, 28, 28, 1). Received: shape {shape}"
         )
     tensor = model.inputs[0]
-    for layer in model.operations:
+    # Operations that are no layers, such as `x + y`, are not in `layers`.
+    for layer in model.layers if sequential else model.operations:
         if not isinstance(layer, keras.layers.InputLayer):
             if not isinstance(layer, keras.layers.Layer):
                 raise unknown(layer)
