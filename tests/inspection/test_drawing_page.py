@@ -177,7 +177,7 @@ def test_other_layers_and_their_outputs(
         image.reshape(-1).tolist(),
     )
     inner = keras.Model(
-        model.inputs,
+        model.inputs[0],
         [
             layer.output
             for layer in model.layers
