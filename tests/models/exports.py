@@ -15,10 +15,14 @@ from keras_port.models import to_stock
 Run = Callable[[np.ndarray], np.ndarray]
 
 FORMS = ("floats", "uint8", "part", "stock")
+NAMES = ("cnn", "perceptron")
 # Every export of a form, with the model's name first.
 EXPORTS = pytest.mark.parametrize(
-    ("name", "form"),
-    [(name, form) for name in ("cnn", "perceptron") for form in FORMS],
+    ("name", "form"), [(name, form) for name in NAMES for form in FORMS]
+)
+# Without the stock layers, whose graph is that of "floats".
+OWN_EXPORTS = pytest.mark.parametrize(
+    ("name", "form"), [(name, form) for name in NAMES for form in FORMS[:-1]]
 )
 # A program of another maker adds up in another order: 9e-7 was seen for 100
 # images of a trained CNN.

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port import datasets
-from tests.models.exports import EXPORTS
+from tests.models.exports import OWN_EXPORTS
 from tests.models.exports import TOLERANCE
 from tests.models.exports import build
 from tests.models.exports import check_outputs
@@ -19,7 +19,7 @@ from tests.models.exports import get_images
 from tests.models.exports import lite_run
 
 
-@EXPORTS
+@OWN_EXPORTS
 def test_a_saved_model_computes_the_same(
     name: str, form: str, mnist: datasets.Splits, tmp_path: Path
 ) -> None:
@@ -35,7 +35,7 @@ def test_a_saved_model_computes_the_same(
             served.serve(images * 255)
 
 
-@EXPORTS
+@OWN_EXPORTS
 def test_litert_computes_the_same(
     name: str, form: str, mnist: datasets.Splits, tmp_path: Path
 ) -> None:
