@@ -24,7 +24,7 @@ def write_page(workdir: pathlib.Path) -> pathlib.Path:
     """
     model = cli.load_best(workdir)
     page = inspection.write_drawing_page(model, workdir / PAGE)
-    print(f"Draw a digit on {page} ({page.stat().st_size / 1e6:.1f} MB).")
+    print(f"Draw a digit on {page} ({page.stat().st_size / 1e3:,.0f} kB).")
     return page
 
 

@@ -57,8 +57,8 @@ def test_it_prints_the_probabilities(
     assert len(lines) == 22
     model = keras.saving.load_model(workdir / "model.keras")
     for number, name in enumerate(names):
-        images = mnist.test.images[number].reshape(1, 784)
-        (parts,) = model.predict(images, verbose=0)
+        image = datasets.read_digit(name)
+        (parts,) = model.predict(image.reshape(1, 784), verbose=0)
         best = int(mnist.test.labels[number])
         title, *bars = lines[number * 11 : number * 11 + 11]
         assert title == f"{name}: {best}, with {parts[best]:.1%}"
