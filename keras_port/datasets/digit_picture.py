@@ -143,7 +143,7 @@ def read_digit(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
     >>> ink = np.zeros((50, 50, 1), np.uint8)
     >>> ink[10:40, 24:27] = 255
-    >>> _ = open("one.png", "wb").write(tf.io.encode_png(ink).numpy())
+    >>> tf.io.write_file("one.png", tf.io.encode_png(ink))
     >>> image = keras_port.datasets.read_digit("one.png")
     >>> int(image.argmax() // 28), int(image.max())
     (4, 255)
