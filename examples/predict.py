@@ -49,7 +49,8 @@ def sketch(image: np.ndarray) -> str:
     rows = image.reshape(14, 2, 28).mean(axis=1)
     levels = (rows * (len(SHADES) - 1) / 255).round().astype(int)
     return "\n".join(
-        "  " + "".join(SHADES[level] for level in row) for row in levels
+        ("  " + "".join(SHADES[level] for level in row)).rstrip()
+        for row in levels
     )
 
 

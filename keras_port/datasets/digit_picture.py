@@ -148,7 +148,10 @@ def read_digit(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     >>> int(image.argmax() // 28), int(image.max())
     (4, 255)
     """
-    content = read_file(local_path("path", path), max_bytes=MAX_BYTES)
+    try:
+        content = read_file(local_path("path", path), max_bytes=MAX_BYTES)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no picture at {path}.") from None
     try:
         return center_digit(find_ink(decode_gray(content)))
     except ValueError as error:

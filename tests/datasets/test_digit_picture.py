@@ -211,7 +211,7 @@ def test_what_is_no_picture_of_a_digit_is_refused(
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="no picture at"):
         read_digit(tmp_path / "none.png")
     with pytest.raises(ValueError, match="a directory"):
         read_digit(tmp_path)

@@ -89,7 +89,7 @@ def test_it_shows_what_the_network_sees(
         ("blank.png", "it is blank"),
         ("huge.png", "90,000 x 90,000 pixels"),
         ("pipe.png", "is a pipe"),
-        ("none.png", "none.png"),
+        ("none.png", "There is no picture at "),
         (".", "is a directory"),
     ],
 )
