@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import gc
+import inspect
 import logging as python_logging
 import os
 import pathlib
@@ -32,6 +33,8 @@ from absl import flags
 from absl import logging
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_port import runs
 
 # So that --help of a script lists the flags that this module defines for it.
@@ -101,11 +104,15 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None]) -> None:
     """Runs a script, and reports invalid input in one line on stderr.
 
     The exit code is 2 for invalid flags and 1 for other errors that the user
     can fix.
+
+    Args:
+        main: The script. If it has a parameter, it gets the list of the
+            arguments that are no flags. Otherwise they are an error.
     """
     logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(
@@ -120,12 +127,13 @@ def run(main: Callable[[], None]) -> None:
         return
     try:
         _, *rest = flags.FLAGS(sys.argv)
-        if rest:
+        takes_arguments = bool(inspect.signature(main).parameters)
+        if rest and not takes_arguments:
             raise flags.Error(f"Unexpected argument {rest[0]!r}")
     except flags.Error as error:
         fail(f"{error}. See --help.", code=2)
     try:
-        main()
+        main(*[rest] * takes_arguments)
     except (OSError, ValueError) as error:
         fail(str(error), code=1)
     except KeyboardInterrupt:
@@ -359,6 +367,35 @@ def summarize(results: "runs.Results") -> str:
         f"{results.test_accuracy:.4f}."
         + ("" if results.finished else " The same command resumes the run.")
     )
+
+
+# The model of a run.
+
+
+def define_model_flag() -> None:
+    """Defines the flag of the scripts that use a trained model."""
+    flags.DEFINE_string(
+        "workdir",
+        "runs/cnn",
+        "Directory of the run of train_cnn.py or train_perceptron.py, with its "
+        "model.keras.",
+    )
+
+
+def load_best(workdir: pathlib.Path) -> "keras.Model":
+    """Returns the best model of a run.
+
+    Args:
+        workdir: Directory of the run.
+    """
+    import keras
+
+    from keras_port import checkpoints
+
+    path = workdir / "model.keras"
+    # Raises a short error if the file is missing or broken.
+    checkpoints.read_record(path)
+    return keras.saving.load_model(path)
 
 
 # Devices and precision.

@@ -15,6 +15,7 @@ from keras_port.losses import CourseCrossEntropy
 from keras_port.models import ImageModel
 from keras_port.models import build_cnn
 from keras_port.models import build_perceptron
+from keras_port.training import Evaluator
 from tests.models.new_process import Loaded
 from tests.models.new_process import load_elsewhere
 from tests.small import same_weights
@@ -251,11 +252,11 @@ def test_a_loaded_model_keeps_its_guards(saved: dict[str, Saved]) -> None:
 def test_a_split_is_evaluated_and_predicted(
     small_mnist: datasets.Splits, loss: str
 ) -> None:
-    model = models.build_perceptron()
+    model = build_perceptron()
     model.compile(loss=f"{loss}_crossentropy", metrics=["accuracy"])
     split = small_mnist.test
     x = split.images.reshape(-1, 784)
-    expected = training.Evaluator(model, split).evaluate()
+    expected = Evaluator(model, split).evaluate()
     found = model.evaluate(split, verbose=0, return_dict=True)
     assert found == pytest.approx(expected)
     np.testing.assert_array_equal(
