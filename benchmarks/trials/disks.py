@@ -1,0 +1,3 @@
+"""A disk that is full."""
+from typing import Any
+def run_trial(bench: Any, program: Any, seed: int) -> Any: ...
