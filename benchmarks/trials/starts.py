@@ -23,7 +23,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 NEWS = re.compile(
     r"^\s*$|Step [\d,]+: |Resum|.* is finished|The training in |Stopp|"
     r".*(SIGTERM|SIGINT)|.*Warning: |  |WARNING: All log messages|[IW]\d{4} |"
-    r".* has \S+ at step |.*The snapshot before it is used|.*is damaged at"
+    r".* has \S+ from step |INFO:tensorflow|Using MirroredStrategy|"
+    r".*The snapshot before it is used|.*is damaged at"
 )
 
 
@@ -78,9 +79,10 @@ class Ending:
         return [line for line in self.lines if not NEWS.match(line)]
 
     def describe(self) -> str:
-        """Returns the exit code and the last line of the errors."""
+        """Returns the exit code, with the last line if it is an error."""
         code = "no end" if self.code is None else f"exit code {self.code}"
-        return " ".join([code, *self.errors[-1:]])[:300]
+        last = self.lines[-1:] if self.code not in (0, -9) else []
+        return " ".join([code, *last])[:400]
 
 
 class Starter:
