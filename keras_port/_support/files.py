@@ -70,7 +70,9 @@ def read_file(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
         ValueError: If it is a directory, a pipe or a device, or too large.
     """
     with open_file(path, max_bytes=max_bytes) as file:
-        return file.read(max_bytes)
+        # Python allocates as many bytes as it is asked for.
+        there = os.fstat(file.fileno()).st_size
+        return file.read(min(max_bytes, there))
 
 
 def is_regular_file(path: pathlib.Path) -> bool:

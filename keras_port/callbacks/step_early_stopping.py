@@ -149,7 +149,7 @@ class StepEarlyStopping(EvaluationListener):
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""
         weights = state["best_weights"]
-        if weights is not None:
+        if weights is not None and self.model is not None:
             here = [one.shape for one in self.model.get_weights()]
             there = [one.shape for one in weights]
             if here != there:

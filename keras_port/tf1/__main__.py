@@ -21,6 +21,7 @@ import warnings
 
 import keras
 
+from keras_port._support import show_name
 from keras_port.checkpoints import atomic_file
 from keras_port.losses import CourseCrossEntropy
 from keras_port.models import build_cnn
@@ -35,6 +36,7 @@ from keras_port.tf1.graph import GraphLayer
 from keras_port.tf1.graph import Phase
 from keras_port.tf1.graph import list_graph
 
+_MAX_MESSAGE = 4000
 _CHECKPOINT_HELP = (
     "prefix such as folder/model.ckpt, one of the files, the folder, or a "
     "file of the first checkpoint format"
@@ -88,6 +90,8 @@ def _format_error(error: Exception, flags: Mapping[str, str]) -> str:
     name, a sentence at the end says so.
     """
     text = " ".join(str(error).split()) or type(error).__name__
+    # Names from a file could change the terminal.
+    text = show_name(text, max_length=_MAX_MESSAGE)
     hints = [
         f"`{argument}` is `{flag}`"
         for argument, flag in flags.items()
@@ -373,7 +377,7 @@ def _run_graph_to_keras(options: argparse.Namespace) -> str:
     with atomic_file(options.output) as partial:
         model.save(partial)
     lines = [
-        f"{weight.path} {tuple(weight.shape)} {weight.dtype}"
+        f"{show_name(weight.path)} {tuple(weight.shape)} {weight.dtype}"
         for weight in layer.weights
     ]
     return "\n".join(

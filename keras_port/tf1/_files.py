@@ -4,12 +4,18 @@ import dataclasses
 import os
 import pathlib
 import re
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_port._support import is_regular_file
 from keras_port._support import local_path
+from keras_port._support import open_file
+from keras_port._support import read_file
+from keras_port._support import show_name
+from keras_port.tf1._index_file import IndexFile
+from keras_port.tf1._index_file import read_index
 
 # The files of one checkpoint. A user may name any of them, not the prefix.
 FILE_SUFFIX = re.compile(r"\.index$|\.meta$|\.data-\d{5}-of-\d{5}$")
@@ -19,17 +25,67 @@ _V1_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _V1_SHARDS = "-?????-of-?????"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 # What TensorFlow's reader raises for files that are broken or of another kind.
-_READ_ERRORS = (tf.errors.OpError, IndexError, RuntimeError, ValueError)
+_READ_ERRORS = (
+    tf.errors.OpError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# A `checkpoint` file has a line for every checkpoint that was kept.
+_MAX_LIST_BYTES = 1 << 24
+# TensorFlow itself cannot read protocol buffers of 2 GiB.
+MAX_META_BYTES = 2**31 - 1
 _OTHER_KINDS = {
     b"PK": "a `.keras` or other zip file; use `keras.saving.load_model`",
     b"\x89HDF": "an HDF5 file; use `model.load_weights`",
 }
 
 
-class _Reader(Protocol):
-    """The part of TensorFlow's checkpoint reader that is used here."""
+class _Reader:
+    """TensorFlow's reader, which is made again after an error.
 
-    def get_tensor(self, name: str) -> np.ndarray: ...
+    The next use of a reader that could not read a part of a variable ends the
+    process.
+
+    Args:
+        prefix: Prefix of the checkpoint.
+    """
+
+    def __init__(self, prefix: pathlib.Path) -> None:
+        self._prefix = prefix
+        self._reader: Any = None
+
+    def get_tensor(self, name: str) -> np.ndarray:
+        """Returns the value of one variable."""
+        reader = self._take()
+        value = np.asarray(reader.get_tensor(name))
+        self._reader = reader
+        return value
+
+    def list_variables(
+        self,
+    ) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+        """Returns the shapes and the names of the types of all variables."""
+        reader = self._take()
+        shapes = reader.get_variable_to_shape_map()
+        dtypes = reader.get_variable_to_dtype_map()
+        self._reader = reader
+        return (
+            {name: tuple(shape) for name, shape in shapes.items()},
+            {name: dtype.base_dtype.name for name, dtype in dtypes.items()},
+        )
+
+    def _take(self) -> Any:
+        """Returns a reader, which nothing else uses until it has worked."""
+        reader, self._reader = self._reader, None
+        if reader is None:
+            reader = tf.compat.v1.train.NewCheckpointReader(
+                os.fspath(self._prefix)
+            )
+        return reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,20 +97,25 @@ class CheckpointFile:
         shapes: Shape of every variable, by name.
         dtypes: Name of the dtype of every variable, by name.
         reader: TensorFlow's reader.
+        index: The entries of the `.index` file; `None` for version 1.
     """
 
     prefix: pathlib.Path
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
     reader: _Reader = dataclasses.field(repr=False)
+    index: IndexFile | None = dataclasses.field(repr=False, default=None)
 
     def read(self, name: str) -> np.ndarray:
         """Reads the value of one variable and verifies its checksum."""
         try:
-            return np.asarray(self.reader.get_tensor(name))
+            if self.index is not None:
+                self.index.check_value(name)
+            return self.reader.get_tensor(name)
         except _READ_ERRORS as error:
             raise ValueError(
-                f"{self.prefix}: the value of {name!r} cannot be read: "
+                f"{show_path(self.prefix)}: the value of {name!r} cannot be "
+                "read: "
                 f"{first_line(error)}. The files are truncated, belong to two "
                 "different saves, or a `.data` file is missing. Copy all files "
                 "with this prefix again."
@@ -77,26 +138,39 @@ def open_checkpoint(
     """
     prefix = locate_checkpoint(local_path(argument, path))
     try:
-        reader = tf.compat.v1.train.NewCheckpointReader(os.fspath(prefix))
-        shapes = reader.get_variable_to_shape_map()
-        dtypes = reader.get_variable_to_dtype_map()
+        index = _check_files(prefix)
+        reader = _Reader(prefix)
+        shapes, dtypes = reader.list_variables()
     except _READ_ERRORS as error:
         raise ValueError(
-            f"{prefix} is not a complete TensorFlow 1 checkpoint, it is "
+            f"{show_path(prefix)} is not a complete TensorFlow 1 checkpoint, "
+            "it is "
             f"{_describe_file(prefix, error)}."
         ) from error
     if _OBJECT_GRAPH in shapes:
         raise ValueError(
-            f"{prefix} is a checkpoint of TensorFlow 2 objects, which has no "
+            f"{show_path(prefix)} is a checkpoint of TensorFlow 2 objects, "
+            "which has no "
             "TensorFlow 1 names. Read it with `tf.train.Checkpoint(...)"
             ".restore(...)` or `keras.saving.load_model`."
         )
-    return CheckpointFile(
-        prefix,
-        {name: tuple(shape) for name, shape in shapes.items()},
-        {name: dtype.base_dtype.name for name, dtype in dtypes.items()},
-        reader,
-    )
+    return CheckpointFile(prefix, shapes, dtypes, reader, index)
+
+
+def _check_files(prefix: pathlib.Path) -> IndexFile | None:
+    """Checks what TensorFlow's reader would not, and returns the index.
+
+    Raises:
+        OSError: If a file cannot be opened.
+        ValueError: If the index is damaged, or a file is a pipe or a device.
+    """
+    if _is_version_2(prefix):
+        return read_index(prefix)
+    pattern = prefix.name.endswith(_V1_SHARDS)
+    for path in prefix.parent.glob(prefix.name) if pattern else [prefix]:
+        with open_file(path):
+            pass
+    return None
 
 
 def locate_checkpoint(path: pathlib.Path) -> pathlib.Path:
@@ -123,8 +197,9 @@ def locate_checkpoint(path: pathlib.Path) -> pathlib.Path:
         return _find_v1_shards(prefix) or prefix
     names = _list_prefixes(path.parent)
     raise FileNotFoundError(
-        f"There is no TensorFlow 1 checkpoint at {path}. Give its prefix, such "
-        f"as `folder/model.ckpt`, or its folder. Found in {path.parent}: "
+        f"There is no TensorFlow 1 checkpoint at {show_path(path)}. Give its "
+        "prefix, such as `folder/model.ckpt`, or its folder. Found in "
+        f"{show_path(path.parent)}: "
         f"{names}."
     )
 
@@ -137,7 +212,9 @@ def read_creation_order(prefix: pathlib.Path) -> list[str]:
     """
     try:
         name = prefix.name.removesuffix(_V1_SHARDS)
-        content = prefix.with_name(f"{name}.meta").read_bytes()
+        content = read_file(
+            prefix.with_name(f"{name}.meta"), max_bytes=MAX_META_BYTES
+        )
         graph = tf.compat.v1.MetaGraphDef.FromString(content).graph_def
     # protobuf's DecodeError has no types and no closer public base class.
     except Exception:  # noqa: BLE001
@@ -151,13 +228,19 @@ def first_line(error: Exception) -> str:
     # An error of a session starts with the place that made the operation.
     if "\nNode: " in text:
         text = text.rpartition("\nNode: ")[2].partition("\n")[2]
-    return (text.strip().splitlines() or [type(error).__name__])[0]
+    line = (text.strip().splitlines() or [type(error).__name__])[0]
+    return show_name(line, max_length=1000)
+
+
+def show_path(path: str | os.PathLike[str]) -> str:
+    """Returns a path as it can be printed, whatever the names in it are."""
+    return show_name(os.fspath(path), max_length=1000)
 
 
 def _describe_file(prefix: pathlib.Path, error: Exception) -> str:
     """Says what a file that cannot be opened seems to be."""
-    if prefix.is_file():
-        with open(prefix, "rb") as file:
+    if is_regular_file(prefix):
+        with open_file(prefix) as file:
             start = file.read(4)
         for magic, kind in _OTHER_KINDS.items():
             if start.startswith(magic):
@@ -181,30 +264,50 @@ def _locate_newest(folder: pathlib.Path) -> pathlib.Path:
         if len(found) == 1:
             return found[0]
         raise FileNotFoundError(
-            f"The folder {folder} has no `checkpoint` file that says which "
+            f"The folder {show_path(folder)} has no `checkpoint` file that "
+            "says which "
             f"checkpoint is meant. Give a prefix. Found: {names}."
         )
     named = _read_newest_name(folder)
+    listing = show_path(folder / "checkpoint")
     for candidate in _candidates(folder, named):
         if _is_checkpoint(candidate):
+            if candidate.name == "checkpoint" and not _is_version_2(candidate):
+                raise ValueError(
+                    f"The file {listing} names itself. Give the prefix of a "
+                    f"checkpoint. Found: {names}."
+                )
             return locate_checkpoint(candidate)
     raise FileNotFoundError(
-        f"The file {folder / 'checkpoint'} names {named!r}, whose files are "
-        f"not in its folder. Copy them there, or give a prefix. Found: {names}."
+        f"The file {listing} names {named!r}, whose files are not "
+        f"in its folder. Copy them there, or give a prefix. Found: {names}."
     )
 
 
 def _read_newest_name(folder: pathlib.Path) -> str:
     """Returns the checkpoint that the `checkpoint` file of a folder names."""
-    try:
-        state = tf.train.get_checkpoint_state(os.fspath(folder))
-    except (tf.errors.OpError, ValueError):
-        state = None
-    if state is None:
-        raise ValueError(
-            f"The file {folder / 'checkpoint'} is not the list that a "
-            "TensorFlow Saver writes. Give a prefix instead of the folder."
+    path = folder / "checkpoint"
+    # Comes with TensorFlow, without types.
+    from google.protobuf import message_factory  # type: ignore[import-untyped]
+    from google.protobuf import text_format
+
+    # TensorFlow has no public class for it, and its own function would wait
+    # for a pipe.
+    kind = message_factory.GetMessageClass(
+        tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool.FindMessageTypeByName(
+            "tensorflow.CheckpointState"
         )
+    )
+    try:
+        content = read_file(path, max_bytes=_MAX_LIST_BYTES)
+        state = text_format.Parse(content.decode(), kind())
+    # protobuf's ParseError has no types and no nearer public base.
+    except Exception as error:
+        raise ValueError(
+            f"The file {show_path(path)} is not the list that a TensorFlow "
+            f"Saver writes: {first_line(error)}. Give a prefix instead of the "
+            "folder."
+        ) from error
     named: str = state.model_checkpoint_path
     return named
 
@@ -215,8 +318,10 @@ def _candidates(folder: pathlib.Path, named: str) -> list[pathlib.Path]:
     The name is often an absolute path on the machine that wrote it, possibly
     with the separators of another system. Its last part still holds.
     """
+    if "\0" in named:
+        return []
     found = [folder / re.split(r"[\\/]", named)[-1]]
-    path = pathlib.Path(named)
+    path = folder / named
     if path.is_relative_to(folder):
         found.insert(0, path)
     inside = folder.resolve()
@@ -259,4 +364,6 @@ def _find_prefixes(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _list_prefixes(folder: pathlib.Path) -> str:
     """Returns the names of a folder's checkpoints for an error message."""
-    return ", ".join(path.name for path in _find_prefixes(folder)) or "none"
+    found = [show_name(path.name) for path in _find_prefixes(folder)]
+    more = f" and {len(found) - 20} more" if len(found) > 20 else ""
+    return ", ".join(found[:20]) + more or "none"

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from collections.abc import Sequence
-import contextlib
 import json
 from pathlib import Path
-import shutil
 import subprocess
 import sys
 import threading
@@ -26,6 +24,8 @@ from tests.callbacks.scripted import StopAt
 from tests.small import same_weights
 from tests.small import small_batches
 from tests.small import small_model
+from tests.small_disk import fill
+from tests.small_disk import mount
 
 # Best at 800, one miss at 900, killed at 950; without the kill it stops at
 # 1,100, three misses after the best.
@@ -181,29 +181,9 @@ def test_a_broken_snapshot_is_named_and_the_one_before_is_used(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Returns a folder on a disk of its own, of 256 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if (
-        shutil.which("mount") is None
-        or subprocess.run(command, check=False, capture_output=True).returncode
-    ):
-        pytest.skip("Mounting a small disk needs root on Linux.")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Writes a file that takes all that is left of a disk, and returns it."""
-    path = folder / "filling"
-    with (
-        path.open("wb", buffering=0) as file,
-        contextlib.suppress(OSError),
-    ):
-        while True:
-            file.write(bytes(512))
-    return path
+    """A directory on a disk of its own, of 256 KiB."""
+    with mount(tmp_path / "disk") as directory:
+        yield directory
 
 
 def test_a_disk_that_becomes_full_loses_nothing(

@@ -156,6 +156,23 @@ def test_the_history_is_there_before_callbacks_get_the_model() -> None:
     assert seen[0] is not seen[1]
 
 
+def test_all_callbacks_get_the_model_before_the_training_begins() -> None:
+    calls = []
+
+    class Look(keras.callbacks.Callback):
+        def set_model(self, model: keras.Model) -> None:
+            super().set_model(model)
+            calls.append("model")
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            calls.append("begin")
+
+    small_stock_model().fit(
+        *small_arrays(8), callbacks=[Look(), Look()], verbose=0
+    )
+    assert calls == ["model", "model", "begin", "begin"]
+
+
 def test_metrics_keep_a_total_and_a_count_per_replica() -> None:
     asked = []
 

@@ -4,9 +4,16 @@ Each test is a row of "What we lean on" in docs/design.md. When TensorFlow
 changes, the test here fails first and says which row.
 """
 
+from pathlib import Path
+import re
 import threading
+import time
 
+import pytest
 import tensorflow as tf
+
+from tests.small_disk import fill
+from tests.small_disk import mount
 
 
 def test_a_new_thread_is_outside_of_a_strategy_scope() -> None:
@@ -81,3 +88,60 @@ def test_the_record_of_a_variable_is_found_by_its_type_name() -> None:
     pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
     kind = pool.FindMessageTypeByName("tensorflow.VariableDef")
     assert {"variable_name", "snapshot_name"} <= set(kind.fields_by_name)
+
+
+def test_the_list_of_checkpoints_is_found_by_its_type_name() -> None:
+    pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
+    kind = pool.FindMessageTypeByName("tensorflow.CheckpointState")
+    assert "model_checkpoint_path" in kind.fields_by_name
+
+
+def test_an_index_is_a_table_of_leveldb(tmp_path: Path) -> None:
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "m"),
+        tensor_names=["W"],
+        shape_and_slices=["4 0,2"],
+        tensors=[tf.zeros([2])],
+    )
+    content = (tmp_path / "m.index").read_bytes()
+    assert content.endswith(bytes.fromhex("57fb808b247547db"))
+    # The type, the shape of one axis, and the first two elements as a part.
+    whole = bytes.fromhex("0801 1204 1202 0804 3a06 0a04 0800 1002")
+    # In protocol buffers a start of 0 is left out.
+    short = bytes.fromhex("0801 1204 1202 0804 3a04 0a02 1002")
+    assert whole in content or short in content
+    # The key of the part: the name, one axis, from 0, two elements.
+    assert bytes.fromhex("00 57 0001 0101 80 82") in content
+
+
+def test_the_name_of_an_event_file_begins_with_the_time(
+    tmp_path: Path,
+) -> None:
+    before = int(time.time())
+    tf.summary.create_file_writer(str(tmp_path), filename_suffix=".end").close()
+    (path,) = tmp_path.iterdir()
+    found = re.fullmatch(r"events\.out\.tfevents\.(\d{10})\..*\.end", path.name)
+    assert found is not None
+    assert before <= int(found[1]) <= time.time()
+
+
+def test_the_error_of_an_event_writer_names_its_file(tmp_path: Path) -> None:
+    with mount(tmp_path / "disk") as disk:
+        writer = tf.summary.create_file_writer(str(disk))
+        writer.flush()
+        (path,) = disk.iterdir()
+        fill(disk)
+        with pytest.raises(tf.errors.OpError) as raised:
+            write_texts(writer)
+        assert f"{path}; No space left on device" in str(raised.value)
+        assert "events file" in str(raised.value)
+        (disk / "filling").unlink()
+        writer.close()
+
+
+def write_texts(writer: tf.summary.SummaryWriter) -> None:
+    """Writes until there is no room."""
+    with writer.as_default():
+        for step in range(1000):
+            tf.summary.text("text", "x" * 100, step=step)
+            writer.flush()

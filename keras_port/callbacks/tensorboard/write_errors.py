@@ -62,13 +62,11 @@ def raise_write_error(
     text = str(error)
     if not WRITER.search(text):
         return
-    # The reason of the system is the last part of the last line.
-    lines = [line for line in text.splitlines() if WRITER.search(line)]
-    named = re.search(r"(\S*tfevents\S*?)[;:,]?\s", f"{text} ")
-    path = named[1] if named else log_dir
-    reason = re.split(r"; |: ", lines[0].partition(" [Op:")[0])[-1]
+    # The file, and the reason of the system: "/logs/events.1; No space left".
+    found = re.search(r"(\S+); ([^\n\[]+)", text)
+    path, reason = found.groups() if found else (log_dir, type(error).__name__)
     raise OSError(
-        f"Step {step}: {path} could not be written: {reason.strip('. ')}. "
+        f"Step {step}: {path} could not be written: {reason.strip(' .')}. "
         "Free disk space, then run the same command again: it continues from "
         "the newest snapshot."
     ) from error

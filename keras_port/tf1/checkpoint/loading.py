@@ -11,9 +11,11 @@ import keras
 import numpy as np
 
 from keras_port._support import check_integer
+from keras_port._support import show_name
 from keras_port.tf1._files import CheckpointFile
 from keras_port.tf1._files import open_checkpoint
 from keras_port.tf1._files import read_creation_order
+from keras_port.tf1._files import show_path
 from keras_port.tf1.checkpoint._matching import Match
 from keras_port.tf1.checkpoint._matching import Matcher
 from keras_port.tf1.checkpoint._matching import Names
@@ -143,7 +145,8 @@ def load_checkpoint(
     )
     if strict and (problems := report.problems()):
         raise ValueError(
-            f"{file.prefix} does not fit the model {model.name!r}, which is "
+            f"{show_path(file.prefix)} does not fit the model {model.name!r}, "
+            "which is "
             f"unchanged: {problems}. {_advise(variables)}"
         )
     plan.execute()
@@ -160,7 +163,7 @@ class ShapeMismatch(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.path} {self.shape} in the model, {self.name} "
+            f"{self.path} {self.shape} in the model, {show_name(self.name)} "
             f"{self.file_shape} in the file"
         )
 
@@ -205,16 +208,16 @@ class LoadReport:
     def __str__(self) -> str:
         step = "none" if self.step is None else f"{self.step:,}"
         lines = [
-            f"{self.prefix}: weights matched by {self.matched_by}, "
+            f"{show_path(self.prefix)}: weights matched by {self.matched_by}, "
             f"step count {step}"
         ]
         used, incomplete = (
-            [f"{path} <- {name}" for path, name in pairs]
+            [f"{path} <- {show_name(name)}" for path, name in pairs]
             for pairs in (self.used, self.incomplete)
         )
         for title, entries in (
             ("used", used),
-            ("unused in the file", self.unused),
+            ("unused in the file", list(map(show_name, self.unused))),
             ("missing in the file", self.missing),
             ("different shape", self.misshaped),
             (
@@ -235,7 +238,7 @@ class LoadReport:
             listed = ", ".join(self.missing)
             parts.append(f"missing in the file: {listed}")
         if parts:
-            unused = ", ".join(self.unused) or "nothing"
+            unused = ", ".join(map(show_name, self.unused)) or "nothing"
             parts.append(f"unused in the file: {unused}")
         return "; ".join(parts)
 

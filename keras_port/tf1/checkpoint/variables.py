@@ -5,6 +5,7 @@ import os
 import re
 from typing import Literal
 
+from keras_port._support import show_name
 from keras_port.tf1._files import CheckpointFile
 from keras_port.tf1._files import open_checkpoint
 
@@ -45,8 +46,10 @@ class CheckpointVariable:
     of: str | None = None
 
     def __str__(self) -> str:
-        what = f"slot {self.slot} of {self.of}" if self.of else self.kind
-        return f"{self.name} {self.shape} {self.dtype}, {what}"
+        what: str = self.kind
+        if self.of:
+            what = f"slot {show_name(self.slot or '')} of {show_name(self.of)}"
+        return f"{show_name(self.name)} {self.shape} {self.dtype}, {what}"
 
 
 def list_variables(path: str | os.PathLike[str]) -> list[CheckpointVariable]:
@@ -88,8 +91,11 @@ def describe_variables(file: CheckpointFile) -> list[CheckpointVariable]:
 
 def natural_key(name: str) -> list[tuple[int, str]]:
     """Returns a key that sorts `Variable_2` before `Variable_10`."""
+    # By length and then by digits: Python makes no number of 5,000 digits.
     return [
-        (int(part), "") if part.isdigit() else (-1, part)
+        (len(part.lstrip("0")), part.lstrip("0"))
+        if part.isdigit()
+        else (-1, part)
         for part in re.split(r"([0-9]+)", name)
     ]
 

@@ -27,6 +27,7 @@ from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import protos
 from keras_port.tf1.graph.read import read_meta_file
 from keras_port.tf1.graph.read import read_values
+from keras_port.tf1.graph.read import variable_dtype
 from keras_port.tf1.graph.read import variable_name
 from keras_port.tf1.graph.select import find_custom_gradients
 from keras_port.tf1.graph.select import find_functions
@@ -217,8 +218,8 @@ def find_variables(
 
 def make_variable(node: Node, is_trained: bool) -> Variable:
     """Returns the record of a variable; its shape may hold -1."""
-    dtype = tf.as_dtype(node.proto.attr["dtype"].type)
-    if dtype.base_dtype.name not in VARIABLE_TYPES:
+    dtype = variable_dtype(node)
+    if dtype.name not in VARIABLE_TYPES:
         raise ValueError(
             f"The variable {node.name!r} is of type {dtype.name}, which no "
             f"Keras variable can have. Expected one of "
@@ -228,7 +229,7 @@ def make_variable(node: Node, is_trained: bool) -> Variable:
     sizes = [-1] if shape.unknown_rank else [dim.size for dim in shape.dim]
     return Variable(
         node.name,
-        dtype.base_dtype.name,
+        dtype.name,
         tuple(sizes),
         is_trained,
         variable_name(node),

@@ -15,6 +15,7 @@ from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import Variable
 from keras_port.tf1.graph.read import load_program
 from keras_port.tf1.graph.read import name_file_in_errors
+from keras_port.tf1.graph.read import name_layer_in_errors
 
 # `import keras_port` registers the layer with Keras, so that `load_model` finds
 # it. What builds and traces a graph is imported when a layer is made.
@@ -233,11 +234,12 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
                 "even then."
             )
         config = dict(config)
-        program = load_program(config.pop("program"))
         layer: GraphLayer = cls.__new__(cls)
-        keras.layers.Layer.__init__(layer, **config)
-        layer._build_network(program, None)
-        if not config["trainable"]:
+        with name_layer_in_errors():
+            program = load_program(config.pop("program"))
+            keras.layers.Layer.__init__(layer, **config)
+            layer._build_network(program, None)
+        if not config.get("trainable", True):
             # Keras reads `trainable` from the variables, and sets theirs only
             # when that of the layer changes.
             for variable in layer._variables_of_graph:

@@ -6,11 +6,14 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from keras_port._support import show_name
+from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read import MetaFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import name_file_in_errors
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import read_meta_file
+from keras_port.tf1.graph.read import variable_dtype
 from keras_port.tf1.graph.select import Refusal
 from keras_port.tf1.graph.select import find_functions
 from keras_port.tf1.graph.select import find_needed
@@ -44,7 +47,8 @@ class Entry(NamedTuple):
     def __str__(self) -> str:
         shape = "of unknown shape" if self.shape is None else self.shape
         state = {None: "", True: ", trained", False: ", not trained"}
-        return f"{self.name} {shape} {self.dtype}{state[self.trainable]}"
+        name = show_name(self.name)
+        return f"{name} {shape} {self.dtype}{state[self.trainable]}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +92,7 @@ class GraphReport:
     operations: int
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.operations:,} operations"]
+        lines = [f"{show_path(self.path)}: {self.operations:,} operations"]
         for title, entries in (
             ("placeholders", self.placeholders),
             ("likely outputs", self.outputs),
@@ -164,7 +168,7 @@ def make_variable_entry(node: Node, source: MetaFile) -> Entry:
     return Entry(
         node.name,
         shape_as_tuple(tf.TensorShape(attributes["shape"].shape)),
-        tf.as_dtype(attributes["dtype"].type).base_dtype.name,
+        variable_dtype(node).name,
         node.name in source.collections.trainable,
     )
 

@@ -10,6 +10,9 @@ from keras_port.tf1.graph.read.errors import GRAPH_ERRORS as GRAPH_ERRORS
 from keras_port.tf1.graph.read.errors import (
     name_file_in_errors as name_file_in_errors,
 )
+from keras_port.tf1.graph.read.errors import (
+    name_layer_in_errors as name_layer_in_errors,
+)
 from keras_port.tf1.graph.read.meta_file import MetaFile as MetaFile
 from keras_port.tf1.graph.read.meta_file import PathLike as PathLike
 from keras_port.tf1.graph.read.meta_file import read_meta_file as read_meta_file
@@ -21,6 +24,7 @@ from keras_port.tf1.graph.read.nodes import function_scopes as function_scopes
 from keras_port.tf1.graph.read.nodes import graph_scope as graph_scope
 from keras_port.tf1.graph.read.nodes import operation_name as operation_name
 from keras_port.tf1.graph.read.nodes import tensor_key as tensor_key
+from keras_port.tf1.graph.read.nodes import variable_dtype as variable_dtype
 from keras_port.tf1.graph.read.nodes import variable_name as variable_name
 from keras_port.tf1.graph.read.program import FixedInput as FixedInput
 from keras_port.tf1.graph.read.program import GraphInput as GraphInput

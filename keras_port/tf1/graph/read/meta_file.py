@@ -7,8 +7,14 @@ import pathlib
 
 import tensorflow as tf
 
+from keras_port._support import is_regular_file
 from keras_port._support import local_path
+from keras_port._support import read_file
+from keras_port._support import show_name
+from keras_port.tf1._files import MAX_META_BYTES
+from keras_port.tf1._files import first_line
 from keras_port.tf1._files import locate_checkpoint
+from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read.errors import name_file_in_errors
 from keras_port.tf1.graph.read.graph_collections import Collections
 from keras_port.tf1.graph.read.graph_collections import read_collections
@@ -20,8 +26,6 @@ from keras_port.tf1.graph.read.protos import MetaGraphDef
 from keras_port.tf1.graph.read.protos import TensorProto
 
 PathLike = str | os.PathLike[str]
-# TensorFlow itself cannot read protocol buffers of 2 GiB.
-MAX_BYTES = 2**31 - 1
 SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
 OTHER_SUFFIXES = {
     ".keras": "a Keras model. Use `keras.saving.load_model`.",
@@ -30,6 +34,8 @@ OTHER_SUFFIXES = {
     ".tflite": "a LiteRT model. Use an interpreter of LiteRT.",
     ".onnx": "an ONNX model. Use an ONNX runtime.",
 }
+MAX_OPERATIONS = 500_000
+MAX_NAME = 4096
 # For all constants of a graph together, as they are in memory.
 MAX_CONSTANT_BYTES = 2**30
 
@@ -88,18 +94,21 @@ def find_meta_file(path: PathLike) -> pathlib.Path:
         if len(metas) == 1:
             return metas[0]
     folder = given if given.is_dir() else given.parent
-    shown = ", ".join(one.name for one in sorted(folder.glob("*.meta")))
+    metas = sorted(folder.glob("*.meta"))
+    shown = ", ".join(show_name(one.name) for one in metas[:20])
     if given.is_dir() and shown:
         prefix = locate_checkpoint(given)
         if prefix.with_name(f"{prefix.name}.meta").is_file():
             return prefix.with_name(f"{prefix.name}.meta")
     if kind := describe_other_kind(given):
         raise ValueError(
-            f"{given} is not a `.meta` file of `tf.train.Saver`, but {kind}"
+            f"{show_path(given)} is not a `.meta` file of `tf.train.Saver`, "
+            f"but {kind}"
         )
     raise FileNotFoundError(
-        f"There is no `.meta` file at {given}. Give the file, as in "
-        f"`folder/model.ckpt.meta`. Found in {folder}: {shown or 'none'}."
+        f"There is no `.meta` file at {show_path(given)}. Give the file, as in "
+        f"`folder/model.ckpt.meta`. Found in {show_path(folder)}: "
+        f"{shown or 'none'}."
     )
 
 
@@ -114,7 +123,7 @@ def describe_other_kind(path: pathlib.Path) -> str:
             f"{str(folder)!r}); tf.compat.v1.train.Saver().save(session, "
             "'old/model.ckpt')`, and pass 'old/model.ckpt'."
         )
-    if not path.is_file():
+    if not is_regular_file(path):
         return ""
     if path.suffix == ".pb":
         return (
@@ -140,34 +149,28 @@ def parse_meta_file(path: pathlib.Path) -> MetaGraphDef:
         ValueError: If the file is not a `.meta` file, is truncated, or claims
             too much memory.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: not a regular file.")
-    size = path.stat().st_size
-    if not 0 < size <= MAX_BYTES:
-        raise ValueError(
-            f"{path}: a `.meta` file must have 1 to {MAX_BYTES:,} bytes. "
-            f"Received: {size:,} bytes."
-        )
-    content = path.read_bytes()
+    content = read_file(path, max_bytes=MAX_META_BYTES)
+    if not content:
+        raise ValueError(f"{show_path(path)} is empty. Copy it again.")
     try:
         meta = tf.compat.v1.MetaGraphDef.FromString(content)
     # protobuf's DecodeError has no types and no nearer public base.
     except Exception as error:
         raise ValueError(
-            f"{path} is cut, or is not a `.meta` file of TensorFlow 1: "
-            f"{error}. Copy it again."
+            f"{show_path(path)} is cut, or is not a `.meta` file of TensorFlow "
+            f"1: {first_line(error)}. Copy it again."
         ) from error
     if not meta.graph_def.node:
         raise ValueError(
-            f"{path} holds no graph. Give the `.meta` file that "
+            f"{show_path(path)} holds no graph. Give the `.meta` file that "
             "`tf.train.Saver.save` writes next to a checkpoint."
         )
-    check_constants(meta.graph_def, str(path))
+    check_constants(meta.graph_def, show_path(path))
     return meta
 
 
 def check_constants(graph: GraphDef, where: str) -> None:
-    """Raises an error if the constants would take too much memory.
+    """Raises an error if a graph would take too much memory.
 
     A constant of a few bytes may claim that its one value fills a huge shape.
 
@@ -175,6 +178,7 @@ def check_constants(graph: GraphDef, where: str) -> None:
         graph: The graph.
         where: What holds the graph, to begin the message with.
     """
+    check_operations(graph, where)
     total = 0
     for nodes in [graph.node, *(f.node_def for f in graph.library.function)]:
         for node in nodes:
@@ -184,10 +188,33 @@ def check_constants(graph: GraphDef, where: str) -> None:
                     total += count_bytes(tensor, node.name, where)
                 if total > MAX_CONSTANT_BYTES:
                     raise ValueError(
-                        f"{where}: the constants up to {node.name!r} take "
+                        f"{where}: the constants up to "
+                        f"{node.name!r} take "
                         f"{total:,} bytes; at most {MAX_CONSTANT_BYTES:,} are "
                         "allowed. The file is damaged or malicious."
                     )
+
+
+def check_operations(graph: GraphDef, where: str) -> None:
+    """Raises an error if a graph is larger than any model is.
+
+    A file of 30 MB can hold a million operations, which take 4 GB here.
+    """
+    parts = [graph.node, *(one.node_def for one in graph.library.function)]
+    count = sum(map(len, parts))
+    if count > MAX_OPERATIONS:
+        raise ValueError(
+            f"{where}: the graph has {count:,} operations; at most "
+            f"{MAX_OPERATIONS:,} are allowed."
+        )
+    longest = max(
+        (len(node.name) for part in parts for node in part), default=0
+    )
+    if longest > MAX_NAME:
+        raise ValueError(
+            f"{where}: the name of an operation has {longest:,} characters; "
+            f"at most {MAX_NAME:,} are allowed."
+        )
 
 
 def count_bytes(tensor: TensorProto, name: str, where: str) -> int:

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 import dataclasses
 import difflib
 
+import tensorflow as tf
+
+from keras_port._support import show_name
 from keras_port.tf1.graph.read.operations import describe_operations
 from keras_port.tf1.graph.read.operations import output_offsets
 from keras_port.tf1.graph.read.protos import FunctionDef
@@ -96,6 +99,18 @@ def variable_name(node: Node) -> str:
     """
     shared: str = node.proto.attr["shared_name"].s.decode("utf-8", "replace")
     return shared or node.name
+
+
+def variable_dtype(node: Node) -> tf.DType:
+    """Returns the type of a variable."""
+    number = node.proto.attr["dtype"].type
+    try:
+        return tf.as_dtype(number).base_dtype
+    except TypeError as error:
+        raise ValueError(
+            f"The graph is broken: the type of the variable {node.name!r} is "
+            f"unknown. Received: dtype={number}."
+        ) from error
 
 
 def called_functions(node: Node) -> list[str]:
@@ -245,5 +260,5 @@ def suggest_names(name: str, names: Iterable[str]) -> str:
     found = list(dict.fromkeys([*inside[:MAX_SUGGESTIONS], *close]))
     if not found:
         return "`list_graph` shows all names."
-    shown = ", ".join(found[:MAX_SUGGESTIONS])
+    shown = ", ".join(map(show_name, found[:MAX_SUGGESTIONS]))
     return f"Nearest: {shown}. `list_graph` shows more."

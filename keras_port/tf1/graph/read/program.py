@@ -8,7 +8,7 @@ import zlib
 
 import tensorflow as tf
 
-from keras_port.tf1.graph.read.meta_file import MAX_BYTES
+from keras_port.tf1._files import MAX_META_BYTES
 from keras_port.tf1.graph.read.meta_file import check_constants
 from keras_port.tf1.graph.read.protos import GraphDef
 
@@ -172,9 +172,9 @@ def decompress(packed: bytes, size: int) -> bytes:
 
     At most `size + 1` bytes are ever in memory.
     """
-    if not 0 < size <= MAX_BYTES:
+    if not 0 < size <= MAX_META_BYTES:
         raise ValueError(
-            f"a graph has 1 to {MAX_BYTES:,} bytes. Received: "
+            f"a graph has 1 to {MAX_META_BYTES:,} bytes. Received: "
             f"graph_bytes={size:,}"
         )
     content = zlib.decompressobj().decompress(packed, size + 1)

@@ -17,6 +17,8 @@ NodeDef: TypeAlias = tf.compat.v1.NodeDef
 
 FunctionDef: TypeAlias = Message
 OpDef: TypeAlias = Message
+ArgDef: TypeAlias = Message
+ShapeProto: TypeAlias = Message
 TensorProto: TypeAlias = Message
 VariableDef: TypeAlias = Message
 VersionDef: TypeAlias = Message

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_port.tf1._files import CheckpointFile
+from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read.graph_collections import Collections
 from keras_port.tf1.graph.read.nodes import Node
 from keras_port.tf1.graph.read.nodes import Scope
@@ -179,7 +180,8 @@ def read_values(
     if missing:
         first = next(one.key for one in where if one.key not in file.shapes)
         raise ValueError(
-            f"{file.prefix} holds no value for {', '.join(missing[:5])}"
+            f"{show_path(file.prefix)} holds no value for "
+            f"{', '.join(missing[:5])}"
             f"{' and others' if len(missing) > 5 else ''}, which the outputs "
             f"need. {suggest_names(first, file.shapes)} Give another "
             "`checkpoint`, or outputs that do not need these variables."
@@ -202,7 +204,8 @@ def check_size(where: Sequence[SavedValue], file: CheckpointFile) -> None:
     there = sum(one.stat().st_size for one in files if one.is_file())
     if claimed > there:
         raise ValueError(
-            f"{prefix} claims values of {claimed:,} bytes; its files hold "
+            f"{show_path(prefix)} claims values of {claimed:,} bytes; its "
+            "files hold "
             f"{there:,}. They are cut or malicious: copy them again."
         )
 
@@ -215,7 +218,8 @@ def read_value(
     if saved.part:
         if len(saved.part) != value.ndim:
             raise ValueError(
-                f"{file.prefix}: {saved.key!r} has the shape {value.shape}, "
+                f"{show_path(file.prefix)}: {saved.key!r} has the shape "
+                f"{value.shape}, "
                 f"so {variable.name!r} cannot be a slice of it with "
                 f"{len(saved.part)} axes."
             )
@@ -223,7 +227,8 @@ def read_value(
     is_known = all(size >= 0 for size in variable.shape)
     if is_known and value.shape != variable.shape:
         raise ValueError(
-            f"{file.prefix}: {saved.key!r} has the shape {value.shape}, but "
+            f"{show_path(file.prefix)}: {saved.key!r} has the shape "
+            f"{value.shape}, but "
             f"the variable {variable.name!r} of the graph has {variable.shape}."
             " Give the checkpoint that was saved with this `.meta` file."
         )

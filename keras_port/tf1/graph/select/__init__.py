@@ -1,8 +1,12 @@
 """Selects the part of a graph that a layer runs, and refuses what it must not.
 
-It only looks at operations. It builds a graph to infer shapes, and runs none.
+It only looks at operations, and runs none. Whatever is handed to TensorFlow
+passes `gate.py`.
 """
 
+from keras_port.tf1.graph.select.gate import (
+    import_operations as import_operations,
+)
 from keras_port.tf1.graph.select.outputs import guess_outputs as guess_outputs
 from keras_port.tf1.graph.select.outputs import is_internal as is_internal
 from keras_port.tf1.graph.select.refusals import Refusal as Refusal
@@ -13,12 +17,12 @@ from keras_port.tf1.graph.select.refusals import find_refusals as find_refusals
 from keras_port.tf1.graph.select.refusals import (
     raise_if_refused as raise_if_refused,
 )
+from keras_port.tf1.graph.select.shapes import infer_specs as infer_specs
 from keras_port.tf1.graph.select.subgraph import (
     find_functions as find_functions,
 )
 from keras_port.tf1.graph.select.subgraph import find_needed as find_needed
 from keras_port.tf1.graph.select.subgraph import find_parts as find_parts
-from keras_port.tf1.graph.select.subgraph import infer_specs as infer_specs
 from keras_port.tf1.graph.select.subgraph import prune_graph as prune_graph
 from keras_port.tf1.graph.select.subgraph import (
     shape_as_tuple as shape_as_tuple,

@@ -20,6 +20,8 @@ BEFORE_LABELS = ("Log", "Log1p", "Neg", "Maximum", "Minimum", "Add", "AddV2")
 CALLS = ("While", "StatelessWhile", "If", "StatelessIf", "Case")
 NOT_VALUES = (*operations.WRITERS, *operations.STRUCTURE, *CALLS, "Exit")
 MAX_OUTPUTS = 20
+# Placeholders that are told apart. No model has as many.
+MAX_DATA = 1000
 
 
 def guess_outputs(meta: protos.MetaGraphDef, scope: Scope) -> list[str]:
@@ -49,17 +51,19 @@ def guess_outputs(meta: protos.MetaGraphDef, scope: Scope) -> list[str]:
         if name in learned
         and data[name]
         and may_be_prediction(node, scope)
-        and all(data[one] > data[name] for one in readers.get(name, []))
+        and all(
+            needs_more(data[one], data[name]) for one in readers.get(name, [])
+        )
     ]
-    most = max((len(names) for names in data.values()), default=0)
-    ends = [name for name in found if len(data[name]) < most]
+    most = max((bits.bit_count() for bits in data.values()), default=0)
+    ends = [name for name in found if data[name].bit_count() < most]
     return [f"{name}:0" for name in dict.fromkeys(ends or found)][:MAX_OUTPUTS]
 
 
 def skip_loss(
     node: Node,
     scope: Scope,
-    data: Mapping[str, frozenset[str]],
+    data: Mapping[str, int],
     learned: Container[str],
 ) -> str:
     """Returns the operation whose value a loss starts from."""
@@ -87,20 +91,25 @@ def may_be_prediction(node: Node, scope: Scope) -> bool:
     return node.op != "Identity" or scope.node(node.inputs[0]).op not in CALLS
 
 
-def find_origins(scope: Scope) -> tuple[dict[str, frozenset[str]], set[str]]:
+def needs_more(bits: int, others: int) -> bool:
+    """Returns whether data are those of another operation, and more."""
+    return bits != others and not others & ~bits
+
+
+def find_origins(scope: Scope) -> tuple[dict[str, int], set[str]]:
     """Returns the data that every operation needs, and which ones learn.
 
     Data are placeholders with axes. One without axes, such as the rate of
     dropout, is a setting and does not count.
 
     Returns:
-        The names of the placeholders, by operation; and the names of the
+        The placeholders, by operation, one bit for each; and the names of the
         operations that are computed from variables.
     """
-    data = {
-        name: frozenset({name} if is_data(node) else ())
-        for name, node in scope.nodes.items()
-    }
+    names = [name for name, node in scope.nodes.items() if is_data(node)]
+    data = dict.fromkeys(scope.nodes, 0)
+    for number, name in enumerate(names[:MAX_DATA]):
+        data[name] = 1 << number
     learned = {
         name
         for name, node in scope.nodes.items()
@@ -116,7 +125,8 @@ def find_origins(scope: Scope) -> tuple[dict[str, frozenset[str]], set[str]]:
                 for key in scope.nodes[name].inputs
                 if operation_name(key) in scope.nodes
             ]
-            data[name] = data[name].union(*(data[one] for one in sources))
+            for one in sources:
+                data[name] |= data[one]
             if not learned.isdisjoint(sources):
                 learned.add(name)
         if (data, len(learned)) == before:

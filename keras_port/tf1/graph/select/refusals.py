@@ -8,42 +8,70 @@ import functools
 import re
 from typing import NamedTuple
 
+import tensorflow as tf
+
+from keras_port._support import show_name
 from keras_port.tf1.graph.read import Node
+from keras_port.tf1.graph.read import Scope
+from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import protos
+from keras_port.tf1.graph.select.gate import CUSTOM_GRADIENT
+from keras_port.tf1.graph.select.let_in import LET_IN
+from keras_port.tf1.graph.select.let_in import LIST_SIZES
+from keras_port.tf1.graph.select.let_in import MAX_LIST_SIZE
+from keras_port.tf1.graph.select.let_in import explain_attributes
 from keras_port.tf1.graph.select.subgraph import Part
 
 GIVE = "Give it in `inputs` or `constants`"
 GIVE_OUTPUT = "Give the value of its output in `inputs` or `constants`"
 PREDICT_ONLY = "Use `trainable=False` to predict only"
-# Types as regular expressions, and what they do.
+STATE = "keeps a state that `GraphLayer` does not know"
+# What is refused, as regular expressions of types, and what it does. A type
+# that is neither here nor let in was judged by nobody, and is refused too.
 KINDS = (
     (r".*PyFunc.*", "calls a Python function"),
     (
         r".*File.*|GenerateVocab.*|LoadAndRemap.*|.*Save.*|.*Restore.*|"
-        r".*Checkpoint.*",
+        r".*Checkpoint.*|ImmutableConst|DumpTensor",
         "touches files",
     ),
     (r".*Summary.*|ImportEvent", "writes summaries"),
-    (r"Debug.*", "sends values to a debugger"),
+    (r"Debug.*|Copy(Host)?|CustomAggregator", "sends values to a debugger"),
     (r"DecodeProto.*|EncodeProto.*", "may read a description from a file"),
     (
-        r"_?(Host)?(Send|Recv)|Remote.*|Rpc.*|Collective.*",
+        r"Decode(Compressed|JXL|Jxl|WebP)|ParseTensor|Deserialize(Many)?Sparse",
+        "unpacks bytes that may claim any size",
+    ),
+    (
+        r"_?(Host)?(Send|Recv)|Remote.*|.*Rpc.*|Collective.*|AllToAll|"
+        r"CrossReplicaSum|DTensor.*|Relayout.*|CopyToMesh.*|WorkerHeartbeat|"
+        r"GetDeadline",
         "communicates with other processes",
     ),
     (
-        r".*Infeed.*|.*Outfeed.*|TPU.*|Nccl.*|.*Xla.*",
+        r".*Infeed.*|.*Outfeed.*|.*T[Pp][Uu].*|Nccl.*|.*Xla.*|.*SparseCore.*|"
+        r"Cudnn.*|Prelinearize.*|.*Minibatch.*|.*DedupData.*|Device(Index|"
+        r"PlacementOp)|SyncDevice|ConvertToCooTensor|GlobalIterId|"
+        r"UpdateTaskIdAndGlobalCoreArray|CheckPinned|MakeUnique|"
+        r"TopK(With)?Unique|StochasticCastToInt|ApproxTopK|HostConst|"
+        r"KthOrderStatistic|QuantizedConcatV2|"
+        r"Quantized(Conv2D[A-Z].*|DepthwiseConv2D.*|MatMul[A-Z].*)",
         "needs a particular device",
     ),
     (
         r".*Queue.*|.*Reader.*|.*Barrier.*|RecordInput|.*[Ss]tage.*|"
-        r".*Iterator.*|.*Dataset.*",
+        r".*Iterator.*|.*Dataset.*|WindowOp|GetOptions|"
+        r"GetElementAtIndex|(Unc|C)ompressElement|Batch|Unbatch(Grad)?|"
+        r"ComputeBatchSize|.*MemoryCache|.*ThreadPoolHandle|"
+        r".*StatsAggregator.*|(Ordered)?Map(Clear|IncompleteSize|Peek|Size)",
         "reads input",
     ),
     (r".*Table.*", "looks values up in a table, which is in no checkpoint"),
     (r"Stack.*|TensorArrayGrad.*", "belongs to a gradient of TensorFlow 1"),
     (
-        r"(Resource)?(Sparse)?Apply.*",
+        r"(Resource)?(Sparse)?Apply.*|Sdca.*|.*BoostedTrees.*|"
+        r"(KMC2Chain|KmeansPlusPlus)Initialization|NegTrain|Skipgram",
         "trains a variable, which the Keras optimizer does",
     ),
     (
@@ -56,24 +84,36 @@ KINDS = (
         "passes a reference to a variable on",
     ),
     (r".*CountUpTo|.*TemporaryVariable", "changes a variable in a loop"),
+    (r"Abort|Sleep(Identity)?Op", "ends the process, or waits"),
+    (
+        r".*Accumulator.*|.*TensorsMap|Anonymous.*|Delete.*|Dummy.*|"
+        r"DestroyResourceOp|DisableCopyOnRead|GetSession.*|Empty|Inplace.*|"
+        r".*Mutex.*|MakeWeakResourceHandle|IsResourceHandleRefCounting|"
+        r"NonDeterministicInts|Rng.*|Stateful(Random|Uniform|Standard|"
+        r"Truncated).*|StatelessRandomGetAlg|Timestamp",
+        STATE,
+    ),
+    (r"_.*", "belongs to TensorFlow itself, and to no model"),
+    (
+        r"Attr.*|ConstructionFails|.*(Float|Int|Int64|String|Polymorphic)"
+        r"(Input|Output|In|Out)s?|Foo\d|Func(List)?Attr|.*Polymorphic.*|"
+        r"(Two)?(Float|Int|Ref)s?(Input|Output|In|Out)s?.*|N(Ints)?(In|Out).*|"
+        r"(Int|StringList|Reserved|Test)Attr|KernelLabel.*|List(In|Out)put|"
+        r"(Mixed|Complex|Simple)Struct|A|B|Binary|CopyOp|None|Old|OutT.*|"
+        r"OpWith.*|DefaultAttrs|DtypeWithDefaultOp|RequiresOlderGraphVersion|"
+        r"ReservedInput|Resource(CreateOp|InitializedOp|UsingOp)|Restrict|"
+        r"Simple|StubResourceHandleOp|TypeList.*|Unary|GraphDefVersion|"
+        r"InPolymorphicTwice|Namespace>TestStringOutput",
+        "belongs to the tests of TensorFlow itself",
+    ),
+    (
+        r"Risc.*|MlirPassthroughOp|CompositeTensorVariant.*|TensorMap.*|"
+        r"EmptyTensorMap|.*CSRSparse.*|SparseMatrix.*|Uniform(Dequantize|"
+        r"Quantize.*|Requantize)|I?R?FFTND|AudioMicrofrontend|SobolSample|"
+        r"IsotonicRegression|Fact|IsTensorFloat32Enabled",
+        "is not one that models of TensorFlow 1 use",
+    ),
 )
-EXEMPT = ("ShardedFilename", "ShardedFilespec")
-# Operations with a state or an effect that are known to be harmless.
-STATEFUL = re.compile(
-    r"Assert|Case|CheckNumerics(V2)?|DeepCopy|GuaranteeConst|If|While|"
-    r"StatefulPartitionedCall|Print(V2)?|[A-Za-z]+CandidateSampler|"
-    r"Multinomial|(Parameterized)?TruncatedNormal|"
-    r"Random(Crop|Gamma|Poisson|PoissonV2|Shuffle|StandardNormal|Uniform|"
-    r"UniformInt)|SampleDistortedBoundingBox(V2)?|"
-    r"TensorArray(Read|Write|Gather|Scatter|Concat|Split|Size|Close)?V3|"
-    r"Variable(V2|Shape)?|VarHandleOp|VarIsInitializedOp|ReadVariableOp|"
-    r"Assign(Add|Sub)?(VariableOp)?|"
-    r"Resource(Gather(Nd)?|StridedSliceAssign|"
-    r"Scatter(Nd)?(Update|Add|Sub|Mul|Div|Min|Max))"
-)
-# Where `PrintV2` may write to; any other name is a file.
-STREAMS = (b"stderr", b"stdout", b"log(info)", b"log(warning)", b"log(error)")
-CUSTOM_GRADIENT = "_gradient_op_type"
 
 
 class Refusal(NamedTuple):
@@ -93,7 +133,8 @@ class Refusal(NamedTuple):
 
     def __str__(self) -> str:
         fix = f". {self.fix}." if self.fix else "."
-        return f"{self.name} ({self.op}): {self.reason}{fix}"
+        name, op = show_name(self.name), show_name(self.op)
+        return f"{name} ({op}): {self.reason}{fix}"
 
 
 def find_refusals(
@@ -118,6 +159,8 @@ def find_refusals(
             if node.op in functions:
                 continue
             refused = explain_refusal(node, descriptions)
+            if refused is None and (problem := explain_size(node, scope)):
+                refused = problem, GIVE_OUTPUT
             if refused is not None:
                 reason, fix = refused
                 found.append(
@@ -134,17 +177,30 @@ def explain_refusal(
         return "needs a value in every step", GIVE
     if node.op not in descriptions:
         return "is not an operation of this TensorFlow", ""
-    if node.op == "PrintV2":
-        stream = node.proto.attr["output_stream"].s
-        return None if stream in (b"", *STREAMS) else ("touches files", "")
-    if STATEFUL.fullmatch(node.op) or node.op in EXEMPT:
-        return None
-    kind = classify(node.op)
-    if kind:
-        return kind, GIVE_OUTPUT
-    if descriptions[node.op].is_stateful or node.op.startswith("_"):
-        return "keeps a state that `GraphLayer` does not know", GIVE_OUTPUT
-    return None
+    if node.op in LET_IN:
+        problem = explain_attributes(node.proto)
+        return (problem, GIVE_OUTPUT) if problem else None
+    return classify(node.op) or "is not known to `GraphLayer`", GIVE_OUTPUT
+
+
+def explain_size(node: Node, scope: Scope) -> str:
+    """Returns what is wrong with the length of a list, or an empty string.
+
+    Only a length that is a constant is known here.
+    """
+    number = LIST_SIZES.get(node.op)
+    if number is None or number >= len(node.inputs):
+        return ""
+    source = scope.nodes.get(operation_name(node.inputs[number]))
+    if source is None or source.op != "Const":
+        return ""
+    tensor = source.proto.attr["value"].tensor
+    if tensor.tensor_shape.dim:
+        return ""
+    size = int(tf.make_ndarray(tensor))
+    if size > MAX_LIST_SIZE:
+        return f"makes a list of {size:,} elements, more than {MAX_LIST_SIZE:,}"
+    return ""
 
 
 @functools.cache
@@ -183,6 +239,7 @@ def raise_if_refused(refusals: Sequence[Refusal]) -> None:
     more = f" ({count} more are refused)" if count else ""
     fix = f" {first.fix}." if first.fix else ""
     raise ValueError(
-        f"The operation {first.name!r} of type {first.op} {first.reason}{more}."
+        f"The operation {first.name!r} of type "
+        f"{show_name(first.op)} {first.reason}{more}."
         f"{fix}"
     )

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_port.tf1._files import first_line
-from keras_port.tf1.graph.read import GRAPH_ERRORS
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import called_functions
@@ -150,30 +148,6 @@ def drop_device(node: protos.NodeDef) -> None:
     for name in DROPPED_ATTRIBUTES:
         if name in node.attr:
             del node.attr[name]
-
-
-def infer_specs(
-    graph: protos.GraphDef, keys: Iterable[str]
-) -> dict[str, tf.TensorSpec]:
-    """Returns the shapes and types of some tensors.
-
-    TensorFlow builds the graph for it and runs nothing.
-
-    Raises:
-        ValueError: If TensorFlow does not accept the graph.
-    """
-    try:
-        with tf.Graph().as_default() as made:
-            tf.graph_util.import_graph_def(graph, name="")
-            tensors = {key: made.get_tensor_by_name(key) for key in keys}
-    except GRAPH_ERRORS as error:
-        raise ValueError(
-            f"TensorFlow does not accept the graph: {first_line(error)}."
-        ) from error
-    return {
-        key: tf.TensorSpec(tensor.shape, tensor.dtype.base_dtype)
-        for key, tensor in tensors.items()
-    }
 
 
 def shape_as_tuple(shape: tf.TensorShape) -> tuple[int | None, ...] | None:

@@ -18,6 +18,7 @@ from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import called_functions
 from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import protos
+from keras_port.tf1.graph.select import import_operations
 from keras_port.tf1.graph.trace.values import Environment
 from keras_port.tf1.graph.trace.values import State
 from keras_port.tf1.graph.trace.values import Value
@@ -250,9 +251,9 @@ def import_nodes(
             f"^{name}" for name in node.controls if name in names
         )
     # TensorFlow rejects entries of the map that no operation uses.
-    operations = tf.graph_util.import_graph_def(
+    operations = import_operations(
         graph,
-        input_map=dict(outside),
+        input_map=outside,
         return_elements=[node.name for node in nodes],
         name=IMPORT_SCOPE,
     )
