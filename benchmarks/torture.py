@@ -32,11 +32,11 @@ from absl import app
 from absl import flags
 
 from benchmarks import report
-from benchmarks.trials import preload  # noqa: F401 (imports without messages)
 from benchmarks.trials import cluster
 from benchmarks.trials import disks
 from benchmarks.trials import files
 from benchmarks.trials import kills
+from benchmarks.trials import preload  # noqa: F401 (imports without messages)
 from benchmarks.trials import signals
 from benchmarks.trials import torn
 from benchmarks.trials.program_list import PROGRAMS

@@ -26,12 +26,8 @@ def run_trial(bench: Bench, seed: int) -> Trial:
     with bench.make_workdir(trial) as workdir:
         command = torture_cluster.make_command(workdir, STEPS)
         logs = bench.folder / f"cluster-{seed}"
-        ends = torture_cluster.run_trial(
-            command, logs, signal, workers=WORKERS
-        )
-        again = torture_cluster.run_trial(
-            command, logs, None, workers=WORKERS
-        )
+        ends = torture_cluster.run_trial(command, logs, signal, workers=WORKERS)
+        again = torture_cluster.run_trial(command, logs, None, workers=WORKERS)
         same = (
             not any(end.code for end in again)
             and torture_cluster.read_end(workdir) == plain

@@ -91,6 +91,4 @@ def mount(disk: pathlib.Path, options: str) -> Iterator[bool]:
 
 def remount(disk: pathlib.Path) -> None:
     """Makes room."""
-    subprocess.run(
-        ["mount", "-o", f"remount,{ENOUGH}", str(disk)], check=True
-    )
+    subprocess.run(["mount", "-o", f"remount,{ENOUGH}", str(disk)], check=True)

@@ -17,7 +17,6 @@ import shutil
 import signal
 import sys
 import time
-from typing import Any
 import zipfile
 
 from benchmarks.trials import samples
@@ -310,9 +309,7 @@ def list_variables(path: pathlib.Path) -> object:
     from keras_port import tf1
 
     found = tf1.list_variables(path)
-    return found, tf1.load_checkpoint(
-        samples.build_model(), path, strict=False
-    )
+    return found, tf1.load_checkpoint(samples.build_model(), path, strict=False)
 
 
 def list_newest(path: pathlib.Path) -> object:

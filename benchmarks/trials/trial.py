@@ -110,9 +110,7 @@ class Bench:
         )
         if ending.code != 0:
             lines = "\n".join(ending.lines)
-            raise RuntimeError(
-                f"{program.name}: {ending.describe()}\n{lines}"
-            )
+            raise RuntimeError(f"{program.name}: {ending.describe()}\n{lines}")
         paths = list(workdir.rglob("*"))
         return Reference(
             endings.read_end(workdir),

@@ -30,6 +30,7 @@ from keras_port.callbacks import TrainingState
 from keras_port.checkpoints import atomic_file
 from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import partial_directory
+from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import sync
 from keras_port.runs.results import EARLY_STOPPING
 from keras_port.runs.results import MAX_STEPS
@@ -302,7 +303,12 @@ class Run:
         """Writes `run.json`, or checks that it is of the same run."""
         make_writable_directory(self.directory)
         path = self.directory / RUN_FILE
-        if not path.exists():
+        if path.exists():
+            # Of a process that was killed after its file was complete; the
+            # file is not written again.
+            names = (RUN_FILE, RESULTS_FILE, MODEL_FILE)
+            remove_leftovers(self.directory, names.__contains__)
+        else:
             self._check_no_other_files()
             write_first(path, settings)
         # Also after writing: of two starts at once, one was the first.

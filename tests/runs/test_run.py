@@ -131,6 +131,25 @@ def test_a_finished_run_trains_no_more(tmp_path: Path) -> None:
 
 @pytest.mark.fault("R1")
 @pytest.mark.parametrize("patience", [1, 20])
+def test_the_next_start_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Of files that are complete, so that nothing writes them again."""
+    fit(tmp_path)
+    left = [
+        path.with_name(f".partial-99999999.abc-{path.name}")
+        for path in (
+            *(tmp_path / name for name in ("run.json", "results.json")),
+            tmp_path / "model.keras",
+        )
+    ]
+    for path in left:
+        path.mkdir()
+    another = tmp_path / ".partial-99999999.abc-of_somebody_else"
+    another.mkdir()
+    fit(tmp_path)
+    assert [path for path in left if path.exists()] == []
+    assert another.exists()
+
+
 def test_the_fit_of_a_finished_run_restores_its_end(
     tmp_path: Path, patience: int
 ) -> None:
