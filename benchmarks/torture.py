@@ -28,6 +28,10 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
+from benchmarks.trials import preload  # noqa: F401 (imports quietly)
+
+# isort: split
+
 from absl import app
 from absl import flags
 
@@ -36,7 +40,6 @@ from benchmarks.trials import cluster
 from benchmarks.trials import disks
 from benchmarks.trials import files
 from benchmarks.trials import kills
-from benchmarks.trials import preload  # noqa: F401 (imports without messages)
 from benchmarks.trials import signals
 from benchmarks.trials import torn
 from benchmarks.trials.program_list import PROGRAMS

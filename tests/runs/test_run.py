@@ -129,11 +129,9 @@ def test_a_finished_run_trains_no_more(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == files
 
 
-@pytest.mark.fault("R1")
-@pytest.mark.parametrize("patience", [1, 20])
 def test_the_next_start_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     """Of files that are complete, so that nothing writes them again."""
-    fit(tmp_path)
+    fit(tmp_path, 4)
     left = [
         path.with_name(f".partial-99999999.abc-{path.name}")
         for path in (
@@ -145,11 +143,13 @@ def test_the_next_start_removes_what_a_killed_one_left(tmp_path: Path) -> None:
         path.mkdir()
     another = tmp_path / ".partial-99999999.abc-of_somebody_else"
     another.mkdir()
-    fit(tmp_path)
+    fit(tmp_path, 4)
     assert [path for path in left if path.exists()] == []
     assert another.exists()
 
 
+@pytest.mark.fault("R1")
+@pytest.mark.parametrize("patience", [1, 20])
 def test_the_fit_of_a_finished_run_restores_its_end(
     tmp_path: Path, patience: int
 ) -> None:
