@@ -165,7 +165,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
     for name in (path.name, "labels.tsv"):
         (path.parent / f".partial-99999999.abc-{name}").mkdir()
     make_room(tmp_path, 5, overwrite=False)
-    assert list(path.parent.iterdir()) == [path]
+    assert list(path.parent.iterdir()) == event_files(path.parent)
 
 
 def test_all_is_on_the_disk_when_fit_ends(tmp_path: Path) -> None:
