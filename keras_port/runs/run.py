@@ -294,6 +294,11 @@ class Run:
             ended_by=fitted.ended_by,
         )
         if is_chief(model):
+            # Of a process that was killed while it wrote pictures. The next
+            # one may have had no step left, and so opened no curves.
+            for entry in self.log_dir.glob("*"):
+                if entry.is_dir():
+                    remove_leftovers(entry, bool)
             path = self.directory / RESULTS_FILE
             write_json(path, dataclasses.asdict(results))
         self.results = results if results.finished else None

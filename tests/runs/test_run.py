@@ -144,6 +144,11 @@ def test_the_next_start_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     another = tmp_path / ".partial-99999999.abc-of_somebody_else"
     another.mkdir()
     fit(tmp_path, 4)
+    # And beside the curves, when the results are written.
+    left.append(tmp_path / "logs" / "train" / ".partial-99999999.abc-a.png")
+    left[-1].mkdir(parents=True)
+    (tmp_path / "results.json").unlink()
+    fit(tmp_path, 4)
     assert [path for path in left if path.exists()] == []
     assert another.exists()
 
