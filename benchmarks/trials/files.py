@@ -9,19 +9,26 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
 import json
+import os
 import pathlib
 import random
 import re
 import resource
 import shutil
 import signal
-import sys
 import time
 import zipfile
 
 from benchmarks.trials import samples
 from benchmarks.trials.trial import Bench
 from benchmarks.trials.trial import Trial
+from keras_port import callbacks
+from keras_port import checkpoints
+from keras_port import datasets
+from keras_port import tf1
+from keras_port.callbacks.tensorboard import event_files
+from keras_port.checkpoints import read_snapshot
+from keras_port.checkpoints import write_snapshot
 
 # Seconds until a file counts as one that is read for ever.
 LIMIT = 30
@@ -149,8 +156,6 @@ def try_chunk(chunk: Chunk) -> None:
 
 def silence() -> None:
     """Discards what the process prints."""
-    import os
-
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -193,8 +198,7 @@ def place(error: BaseException) -> str:
 
 def peak_memory() -> int:
     """Returns the largest size that the process has had, in bytes."""
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 # How files are mutated.
@@ -269,9 +273,6 @@ def mutate_record(path: pathlib.Path, generator: random.Random) -> None:
 
 def mutate_content(path: pathlib.Path, generator: random.Random) -> None:
     """Writes a whole snapshot with another value at some place."""
-    from keras_port.checkpoints import read_snapshot
-    from keras_port.checkpoints import write_snapshot
-
     content = read_snapshot(path)
     for _ in range(generator.choice([1, 1, 1, 2])):
         content = samples.change(content, generator)
@@ -285,15 +286,11 @@ def mutate_content(path: pathlib.Path, generator: random.Random) -> None:
 
 def read_idx(path: pathlib.Path) -> object:
     """Reads an IDX file."""
-    from keras_port import datasets
-
     return datasets.read_idx(path)
 
 
 def read_state(path: pathlib.Path) -> object:
     """Finds the newest snapshot, as the start of a training does."""
-    from keras_port import callbacks
-
     return callbacks.TrainingState(path.parent).step
 
 
@@ -306,37 +303,27 @@ def resume(path: pathlib.Path) -> object:
 
 def list_variables(path: pathlib.Path) -> object:
     """Lists a checkpoint, and loads it into a model."""
-    from keras_port import tf1
-
     found = tf1.list_variables(path)
     return found, tf1.load_checkpoint(samples.build_model(), path, strict=False)
 
 
 def list_newest(path: pathlib.Path) -> object:
     """Lists the checkpoint that a text file names."""
-    from keras_port import tf1
-
     return tf1.list_variables(path.parent)
 
 
 def list_graph(path: pathlib.Path) -> object:
     """Lists a graph."""
-    from keras_port import tf1
-
     return str(tf1.list_graph(path))
 
 
-def keep_steps(path: pathlib.Path) -> object:
+def keep_steps(path: pathlib.Path) -> None:
     """Removes the later steps from event files, as a resume does."""
-    from keras_port.callbacks.tensorboard import event_files
-
-    return event_files.keep_steps(path.parent, samples.STEPS // 2)
+    event_files.keep_steps(path.parent, samples.STEPS // 2)
 
 
 def read_record(path: pathlib.Path) -> object:
     """Reads the record in a saved model."""
-    from keras_port import checkpoints
-
     return checkpoints.read_record(path)
 
 

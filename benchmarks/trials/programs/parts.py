@@ -91,11 +91,10 @@ def write_end(
 ) -> None:
     """Writes what the program ends with."""
     variables = [*model.variables, *model.optimizer.variables]
-    arrays = {f"{at:02d}": np.asarray(v) for at, v in enumerate(variables)}
     with (
         checkpoints.atomic_file(workdir / "end.npz") as partial,
         open(partial, "wb") as file,
     ):
-        np.savez(file, **arrays)
+        np.savez(file, *(np.asarray(value) for value in variables))
     with checkpoints.atomic_file(workdir / "end.json") as partial:
         partial.write_text(json.dumps(histories))
