@@ -276,8 +276,6 @@ def mutate_content(path: pathlib.Path, generator: random.Random) -> None:
     content = read_snapshot(path)
     for _ in range(generator.choice([1, 1, 1, 2])):
         content = samples.change(content, generator)
-    if not isinstance(content, dict):
-        content = {"content": content}
     write_snapshot(path, content)
 
 
@@ -337,7 +335,7 @@ FORMATS = {
     "idx_gz": Format(read_idx),
     "snapshot": Format(read_state),
     "snapshot_content": Format(
-        resume, mutate_content, lambda path: path.parent.name
+        resume, mutate_content, lambda path: str(path.parent)
     ),
     "checkpoint_text": Format(
         list_newest, mutate_text, lambda path: str(path.parent)
