@@ -17,6 +17,7 @@ import resource
 import shutil
 import signal
 import time
+from typing import Any
 import zipfile
 
 from benchmarks.trials import samples
@@ -93,26 +94,36 @@ def run_trials(
         if process.exitcode != 0:
             raise RuntimeError("The sound files could not be written.")
     rest = Trial("files", name, seed, count=0)
+    loaded = 0
     at, end = seed, seed + count
     while at < end:
         until = min(at + CHUNK, end)
-        faults, done, seconds = run_chunk(bench, name, sound, (at, until))
+        entries, code = run_chunk(bench, name, sound, (at, until))
+        faults = {e["seed"]: e["fault"] for e in entries if e["fault"]}
+        done = at + len(entries)
+        if code != 0:
+            ended = "it is read for ever" if code == -signal.SIGALRM else ""
+            faults[done] = ended or f"the process ends with exit code {code}"
+            done += 1
+        loaded += sum(e["loaded"] and not e["fault"] for e in entries)
+        seconds = max((e["seconds"] for e in entries), default=0.0)
         rest.count += done - at - len(faults)
         rest.seconds = max(rest.seconds, seconds)
         for number, fault in faults.items():
             yield Trial("files", name, number, ["mutated"], [fault], seconds)
         at = done
+    rest.events.append(f"{loaded} loaded, {rest.count - loaded} refused")
     yield rest
 
 
 def run_chunk(
     bench: Bench, name: str, sound: pathlib.Path, seeds: tuple[int, int]
-) -> tuple[dict[int, str], int, float]:
+) -> tuple[list[dict[str, Any]], int]:
     """Tries mutations in one process.
 
     Returns:
-        The faults by seed, the first seed that was not tried, and the longest
-        time of one mutation.
+        What the process has logged of every mutation up to its end, and its
+        exit code.
     """
     folder = bench.folder / f"files-{name}"
     log = bench.folder / f"files-{name}.log"
@@ -124,14 +135,7 @@ def run_chunk(
     shutil.rmtree(folder)
     entries = [json.loads(line) for line in log.read_text().splitlines()]
     log.unlink()
-    faults = {e["seed"]: e["fault"] for e in entries if e["fault"]}
-    done = seeds[0] + len(entries)
-    if process.exitcode != 0:
-        code = process.exitcode
-        ended = "it is read for ever" if code == -signal.SIGALRM else ""
-        faults[done] = ended or f"the process ends with exit code {code}"
-        done += 1
-    return faults, done, max((e["seconds"] for e in entries), default=0.0)
+    return entries, process.exitcode
 
 
 def try_chunk(chunk: Chunk) -> None:
@@ -146,10 +150,15 @@ def try_chunk(chunk: Chunk) -> None:
             generator = random.Random(f"files {chunk.format} {seed}")
             started = time.monotonic()
             signal.alarm(LIMIT)  # Ends the process, also inside of TensorFlow.
-            fault = try_one(form, find_target(folder), generator)
+            loaded, fault = try_one(form, find_target(folder), generator)
             signal.alarm(0)
             seconds = round(time.monotonic() - started, 2)
-            entry = {"seed": seed, "fault": fault, "seconds": seconds}
+            entry = {
+                "seed": seed,
+                "loaded": loaded,
+                "fault": fault,
+                "seconds": seconds,
+            }
             log.write(json.dumps(entry) + "\n")
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -168,20 +177,24 @@ def find_target(folder: pathlib.Path) -> pathlib.Path:
 
 def try_one(
     form: Format, path: pathlib.Path, generator: random.Random
-) -> str | None:
-    """Returns what is wrong with how a mutated file is read."""
+) -> tuple[bool, str | None]:
+    """Returns whether a mutated file loads, and what is wrong with that."""
     before = peak_memory()
+    loaded = False
     try:
         form.mutate(path, generator)
         form.read(path)
+        loaded = True
     except (ValueError, OSError) as error:
         if form.name(path) not in str(error):
-            return f"the file is not named: {type(error).__name__}: {error}"
+            kind = type(error).__name__
+            return False, f"the file is not named: {kind}: {error}"
     except BaseException as error:  # noqa: BLE001 (anything else is a fault)
-        return f"{type(error).__name__}: {error}{place(error)}"[:400]
+        kind = type(error).__name__
+        return False, f"{kind}: {error}{place(error)}"[:400]
     if peak_memory() - before > MOST_MEMORY:
-        return f"it takes {(peak_memory() - before) >> 20:,} MiB"
-    return None
+        return loaded, f"it takes {(peak_memory() - before) >> 20:,} MiB"
+    return loaded, None
 
 
 def place(error: BaseException) -> str:

@@ -131,7 +131,14 @@ def test_a_process_that_ends_is_a_fault_of_one_seed(
             done = range(first, 3 if first == 1 else end)
             log.write_text(
                 "".join(
-                    json.dumps({"seed": n, "fault": None, "seconds": 0.1})
+                    json.dumps(
+                        {
+                            "seed": n,
+                            "loaded": n < 3,
+                            "fault": None,
+                            "seconds": 0.1,
+                        }
+                    )
                     + "\n"
                     for n in done
                 )
@@ -155,7 +162,7 @@ def test_a_process_that_ends_is_a_fault_of_one_seed(
         3,
         ["the process ends with exit code -11"],
     )
-    assert rest.count == 4
+    assert (rest.count, rest.events) == (4, ["2 loaded, 2 refused"])
 
 
 @pytest.mark.parametrize(
@@ -170,13 +177,14 @@ def test_only_an_error_with_the_name_is_clear(
 
     path = tmp_path / "file"
     path.write_bytes(b"content")
-    fault = files.try_one(files.Format(read), path, random.Random(1))
-    assert (fault is None) == (error is None)
+    loaded, fault = files.try_one(files.Format(read), path, random.Random(1))
+    assert loaded == (fault is None) == (error is None)
 
     def name_it(path: Path) -> None:
         raise ValueError(f"{path} is broken")
 
-    assert not files.try_one(files.Format(name_it), path, random.Random(1))
+    refused = files.try_one(files.Format(name_it), path, random.Random(1))
+    assert refused == (False, None)
 
 
 @pytest.mark.parametrize(
