@@ -54,6 +54,13 @@ def read_end(workdir: pathlib.Path) -> dict[str, Any]:
     return content
 
 
+def leave_snapshots_out(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a program leaves without its snapshots."""
+    return {k: v for k, v in content.items() if not k.endswith(".npz")} | {
+        k: v for k, v in content.items() if k == "end.npz"
+    }
+
+
 def order(path: pathlib.Path) -> tuple[int, int]:
     """Returns the `fit` and the step of a snapshot."""
     *fit, step = path.stem.split("-")[1:]

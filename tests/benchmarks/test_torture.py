@@ -235,6 +235,8 @@ def test_differences_are_found_to_the_bit() -> None:
         "d": 0,
     }.items():
         assert endings.find_differences(left, {**same, name: value})
+    content = {"a/state-00000001.npz": 1, "end.npz": 2, "run.json": 3}
+    assert list(endings.leave_snapshots_out(content)) == ["run.json", "end.npz"]
     zero = np.zeros(1)
     assert endings.find_differences({"x": zero}, {"x": -zero})
 
