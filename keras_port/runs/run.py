@@ -30,6 +30,7 @@ from keras_port.callbacks import TrainingState
 from keras_port.checkpoints import atomic_file
 from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import partial_directory
+from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import sync
 from keras_port.runs.history_file import HistoryFile
 from keras_port.runs.results import EARLY_STOPPING
@@ -301,6 +302,11 @@ class Run:
             ended_by=fitted.ended_by,
         )
         if is_chief(model):
+            # Of a process that was killed while it wrote pictures. The next
+            # one may have had no step left, and so opened no curves.
+            for entry in self.log_dir.glob("*"):
+                if entry.is_dir():
+                    remove_leftovers(entry, bool)
             path = self.directory / RESULTS_FILE
             write_json(path, dataclasses.asdict(results))
         self.results = results if results.finished else None
@@ -312,6 +318,10 @@ class Run:
         path = self.directory / RUN_FILE
         if path.exists():
             self._check_settings(read_json(path))
+            # Of a process that was killed after its file was complete; the
+            # file is not written again.
+            names = (RUN_FILE, RESULTS_FILE, HISTORY_FILE, MODEL_FILE)
+            remove_leftovers(self.directory, names.__contains__)
         else:
             self._check_no_other_files()
 

@@ -130,6 +130,30 @@ def test_a_finished_run_trains_no_more(tmp_path: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == files
 
 
+def test_the_next_start_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    """Of files that are complete, so that nothing writes them again."""
+    fit(tmp_path, 4)
+    left = [
+        path.with_name(f".partial-99999999.abc-{path.name}")
+        for path in (
+            *(tmp_path / name for name in ("run.json", "results.json")),
+            tmp_path / "model.keras",
+        )
+    ]
+    for path in left:
+        path.mkdir()
+    another = tmp_path / ".partial-99999999.abc-of_somebody_else"
+    another.mkdir()
+    fit(tmp_path, 4)
+    # And beside the curves, when the results are written.
+    left.append(tmp_path / "logs" / "train" / ".partial-99999999.abc-a.png")
+    left[-1].mkdir(parents=True)
+    (tmp_path / "results.json").unlink()
+    fit(tmp_path, 4)
+    assert [path for path in left if path.exists()] == []
+    assert another.exists()
+
+
 @pytest.mark.fault("R1")
 @pytest.mark.parametrize("patience", [1, 20])
 def test_the_fit_of_a_finished_run_restores_its_end(
