@@ -16,8 +16,8 @@ from keras_port.checkpoints import read_snapshot
 
 # Curves and results that tell of the machine, not of the run.
 OF_THE_CLOCK = (
-    "steps_per_second",
-    "examples_per_second",
+    "speed/steps_per_second",
+    "speed/examples_per_second",
     "seconds",
     # The address of an object, which Keras writes into the configuration.
     "shared_object_id",

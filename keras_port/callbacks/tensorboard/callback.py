@@ -207,7 +207,9 @@ class TensorBoard(EvaluationListener):
     ) -> None:
         """Writes everything that is known to disk."""
         if self._run is not None:
-            self._run.scalars.end_epoch()
+            # An epoch that was stopped goes on in a resumed training.
+            if not self.model.stop_training:
+                self._run.scalars.end_epoch()
             self._run.flush()
 
     @name_directory_in_errors
