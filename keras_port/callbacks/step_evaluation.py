@@ -153,7 +153,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leaves one value per evaluation in the history."""
         unwrap_train_function(self.model)
-        self._write_history()
+        self.write_history()
         first, last = self._first_step, get_step(self.model)
         if first is not None and last > first and not self._history:
             warnings.warn(
@@ -195,7 +195,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             for name, value in record.items():
                 self._history.setdefault(name, []).append(value)
             self._newest = results
-            self._write_history()
+            self.write_history()
             get_channel(self.model).publish(step, results)
         return results
 
@@ -242,7 +242,8 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             self.evaluate()
         return {**logs, **self._newest}
 
-    def _write_history(self) -> None:
+    def write_history(self) -> None:
+        """Writes one value for every evaluation to the model's history."""
         # Replaces whole lists, because Keras' `History` appends the logs of
         # the end of an epoch to them. For that reason the values are kept
         # here as well.

@@ -572,6 +572,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.history.epoch[:] = self._restored_epochs
             self.model.history.history.clear()
             self.model.history.history.update(self._restored_history)
+            for source in get_channel(self.model).sources:
+                source.write_history()
         self._writer.wait()
         if self._lock is not None:
             self._lock.release()
