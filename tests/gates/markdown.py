@@ -1,7 +1,7 @@
 """Reads the code blocks and the links of a Markdown page."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 import re
 import textwrap
@@ -12,13 +12,18 @@ LINK = re.compile(r"\[[^\]]*\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 REFERENCE = re.compile(r"^\s*\[[^\]]+\]:\s*(\S+)")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Block:
-    """A fenced code block and the line of the page where its code begins."""
+    """A fenced code block and the line of the page where its code begins.
+
+    `output` is what a page says that the code prints: a block of `text` that
+    follows it after an empty line.
+    """
 
     info: str
     line: int
     code: str
+    output: str | None = None
 
 
 def blocks(page: Path) -> list[Block]:
@@ -34,6 +39,9 @@ def blocks(page: Path) -> list[Block]:
         elif text.strip().startswith(opened["fence"]) and not text.strip(" `~"):
             code = textwrap.dedent("\n".join(lines[start : number - 1])) + "\n"
             found.append(Block(opened["info"].strip(), start + 1, code))
+            follows = lines[max(start - 3, 0) : start - 1] == ["```", ""]
+            if found[-1].info == "text" and follows and len(found) > 1:
+                found[-2] = dataclasses.replace(found[-2], output=code)
             opened = None
     if opened is not None:
         raise ValueError(f"{page}:{start}: this code block is never closed")

@@ -1,6 +1,8 @@
 """The code blocks of the pages run, and their links resolve."""
 
 from collections.abc import Iterator
+import doctest
+import importlib.util
 import json
 from pathlib import Path
 import re
@@ -19,10 +21,13 @@ PAGES = checkout.pages()
 # `python` is executed. `python tf1` shows the TensorFlow 1 way, and tests/tools
 # runs `python tools` together with other programs; both are compiled here.
 # `python upstream` is executed by tests/upstream/test_reports.py.
-PYTHON = {"python", "python tf1", "python tools"}
+# `python figure` draws with matplotlib; without it such a block is compiled.
+PYTHON = {"python", "python figure", "python tf1", "python tools"}
 INFO_STRINGS = PYTHON | {
     *("python upstream", "sh", "console", "text", "json", "yaml"),
+    "{toctree}",  # Of docs/index.md, which only the site shows.
 }
+HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 
 
 @pytest.fixture
@@ -42,8 +47,11 @@ def test_the_code_of_a_page_runs(
     page_module: types.ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")  # Draws without a screen.
+    executed = {"python"} | ({"python figure"} if HAS_MATPLOTLIB else set())
     for block in markdown.blocks(page):
         if block.info not in PYTHON:
             continue
@@ -51,8 +59,32 @@ def test_the_code_of_a_page_runs(
         # that a traceback points into the page and `inspect` finds the code.
         padding = "\n" * (block.line - 1)
         code = compile(padding + block.code, str(page), "exec")
-        if block.info == "python":
-            run(code, page_module, f"{checkout.name(page)}:{block.line}")
+        if block.info not in executed:
+            continue
+        place = f"{checkout.name(page)}:{block.line}"
+        run(code, page_module, place)
+        printed = capsys.readouterr().out
+        if block.output is not None:
+            assert outputs_agree(block.output, printed), (
+                f"the code block at {place} printed\n{printed}"
+                f"and the page says\n{block.output}"
+            )
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
+def test_the_text_after_a_block_is_what_it_prints(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\nprint(1)\n```\n\n```text\n1\n```\n\n"
+        "```python\nx = 2\n```\n\nA picture:\n\n```text\n-->\n```\n"
+    )
+    first, _, second, _ = markdown.blocks(page)
+    assert first.output == "1\n"
+    assert second.output is None
+    assert outputs_agree("[0.1 ...\n", "[0.1 0.2]\n")
+    assert not outputs_agree("1\n", "2\n")
+    assert not outputs_agree("1\n", "")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=checkout.name)
@@ -139,6 +171,13 @@ def test_the_readme_has_one_line_that_runs_the_tests() -> None:
     assert len(lines) == 1, "the section holds one block of `sh`"
     assert lines[0].count("\n") == 1, "the block holds one line"
     assert "-m pytest" in lines[0]
+
+
+def outputs_agree(shown: str, printed: str) -> bool:
+    """Returns whether a page shows what was printed; `...` is anything."""
+    return doctest.OutputChecker().check_output(
+        shown, printed, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    )
 
 
 def run(code: types.CodeType, module: types.ModuleType, place: str) -> None:
