@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import gc
+import inspect
 import logging as python_logging
 import os
 import pathlib
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING
 from typing import Any
@@ -31,6 +33,8 @@ from absl import flags
 from absl import logging
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_port import runs
 
 # So that --help of a script lists the flags that this module defines for it.
@@ -52,11 +56,21 @@ def quiet_imports() -> Iterator[None]:
     """Imports TensorFlow in the block without messages, and 0.5 s faster.
 
     Without a GPU, TensorFlow reports the missing driver as an error, although
-    nothing is wrong. Real errors are exceptions and are shown after the block.
+    nothing is wrong. Real errors are exceptions and are shown after the block;
+    a package that cannot be imported is one line.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr(), _no_garbage_collection():
-        yield
+    try:
+        with _quiet_stderr(), _no_garbage_collection():
+            yield
+    except ImportError as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        hint = (
+            ""
+            if backend == "tensorflow"
+            else (f". KERAS_BACKEND is {backend!r}; set it to tensorflow")
+        )
+        fail(f"{error}{hint}", code=1)
 
 
 @contextlib.contextmanager
@@ -90,28 +104,36 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None]) -> None:
     """Runs a script, and reports invalid input in one line on stderr.
 
     The exit code is 2 for invalid flags and 1 for other errors that the user
     can fix.
+
+    Args:
+        main: The script. If it has a parameter, it gets the list of the
+            arguments that are no flags. Otherwise they are an error.
     """
     logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(
         python_logging.Formatter("%(message)s")
     )
     logging.set_verbosity(logging.INFO)
+    # TensorFlow says for every step how it adds up gradients.
+    python_logging.getLogger("tensorflow").setLevel(python_logging.WARNING)
+    python_logging.getLogger("tensorflow").propagate = False
     if {"--help", "-h"} & set(sys.argv[1:]):
         app.usage(shorthelp=True, writeto_stdout=True)
         return
     try:
         _, *rest = flags.FLAGS(sys.argv)
-        if rest:
+        takes_arguments = bool(inspect.signature(main).parameters)
+        if rest and not takes_arguments:
             raise flags.Error(f"Unexpected argument {rest[0]!r}")
     except flags.Error as error:
         fail(f"{error}. See --help.", code=2)
     try:
-        main()
+        main(*[rest] * takes_arguments)
     except (OSError, ValueError) as error:
         fail(str(error), code=1)
     except KeyboardInterrupt:
@@ -268,6 +290,23 @@ def set_flag_defaults(defaults: Mapping[str, Any]) -> None:
         flags.FLAGS.set_default(name, value)
 
 
+def check_batch_size(batch_size: int, count: int) -> None:
+    """Raises `ValueError` for a batch that is larger than the data.
+
+    `shuffled_batches` would make one of several epochs, as large as it is
+    asked for, and the memory may not be enough for it.
+
+    Args:
+        batch_size: Value of `--batch_size`.
+        count: Number of training images.
+    """
+    if batch_size > count:
+        raise ValueError(
+            f"--batch_size must be at most {count:,}, the number of training "
+            f"images. Received: {batch_size:,}"
+        )
+
+
 # What several scripts print.
 
 
@@ -278,9 +317,12 @@ def dataset_name(data_dir: pathlib.Path | None) -> str:
 
 def get_hparams(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings of a run that TensorBoard compares runs by."""
-    names = ("batch_size", "learning_rate", "seed")
     return {
-        **{name: settings[name] for name in names},
+        **{
+            name: value
+            for name, value in settings.items()
+            if name not in ("data_dir", "script")
+        },
         "dataset": dataset_name(settings["data_dir"]),
     }
 
@@ -289,7 +331,25 @@ def announce(run: "runs.Run") -> None:
     """Prints where the training starts and how to see its curves."""
     if run.step:
         print(f"Resuming {run.directory} from step {run.step:,}.")
-    print(f"Curves: tensorboard --logdir {run.log_dir}")
+    print(f"Curves: {format_tensorboard_command(run.log_dir)}")
+
+
+def format_tensorboard_command(log_dir: pathlib.Path) -> str:
+    """Returns the command that shows curves, as it can be copied.
+
+    The environment of the script need not be activated. The address is a
+    comment of the shell.
+    """
+    program = pathlib.Path(sys.executable).with_name("tensorboard")
+    command = [os.path.relpath(program)]
+    if not program.exists():
+        command = [sys.executable, "-m", "tensorboard.main"]
+    if command[0].startswith(os.pardir):
+        command[0] = str(program)
+    return (
+        shlex.join([*command, "--logdir", str(log_dir)])
+        + "  # http://localhost:6006"
+    )
 
 
 def announce_finished(run: "runs.Run") -> None:
@@ -307,6 +367,35 @@ def summarize(results: "runs.Results") -> str:
         f"{results.test_accuracy:.4f}."
         + ("" if results.finished else " The same command resumes the run.")
     )
+
+
+# The model of a run.
+
+
+def define_model_flag() -> None:
+    """Defines the flag of the scripts that use a trained model."""
+    flags.DEFINE_string(
+        "workdir",
+        "runs/cnn",
+        "Directory of the run of train_cnn.py or train_perceptron.py, with its "
+        "model.keras.",
+    )
+
+
+def load_best(workdir: pathlib.Path) -> "keras.Model":
+    """Returns the best model of a run.
+
+    Args:
+        workdir: Directory of the run.
+    """
+    import keras
+
+    from keras_port import checkpoints
+
+    path = workdir / "model.keras"
+    # Raises a short error if the file is missing or broken.
+    checkpoints.read_record(path)
+    return keras.saving.load_model(path)
 
 
 # Devices and precision.

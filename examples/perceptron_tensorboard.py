@@ -6,7 +6,9 @@ of the weights and biases, and the graph of the training step. Prints the
 command that shows them.
 """
 
+from collections.abc import Mapping
 import pathlib
+from typing import Any
 
 from absl import flags
 import cli
@@ -42,6 +44,7 @@ def train_with_curves(
     eval_freq: int,
     histogram_freq: int,
     seed: int,
+    hparams: Mapping[str, Any] | None = None,
     overwrite: bool = False,
 ) -> float:
     """Trains the perceptron and returns the accuracy on the test images.
@@ -55,6 +58,8 @@ def train_with_curves(
         eval_freq: Steps between evaluations.
         histogram_freq: Steps between histograms.
         seed: Seed of the order of the data.
+        hparams: Hyper-parameters for the page that compares runs. Defaults to
+            `None`: none.
         overwrite: Whether to replace the curves of another run. Defaults to
             `False`.
     """
@@ -65,11 +70,15 @@ def train_with_curves(
             callbacks.StepEvaluation(
                 splits.test, eval_freq=eval_freq, prefix="test"
             ),
+            callbacks.StepProgress(
+                batch_size=batch_size, monitor="test_accuracy"
+            ),
             callbacks.TensorBoard(
                 log_dir,
                 histogram_freq=histogram_freq,
                 data=splits.test[:100],
                 tags={"loss": "cross_entropy"},
+                hparams=hparams,
                 overwrite=overwrite,
             ),
         ],
@@ -96,20 +105,23 @@ def main() -> None:
     """Runs the script with the values of the flags."""
     values = flags.FLAGS
     mnist = datasets.load_mnist(cli.data_dir())
+    cli.check_batch_size(values.batch_size, len(mnist.train))
     options = cli.training_arguments()
     keras.utils.set_random_seed(values.seed)
     log_dir = pathlib.Path(values.workdir)
+    hparams = cli.get_hparams({**options, "data_dir": cli.data_dir()})
     accuracy = train_with_curves(
         build_model(options.pop("learning_rate")),
         mnist,
         log_dir,
         histogram_freq=values.histogram_freq,
+        hparams=hparams,
         overwrite=values.overwrite,
         **options,
     )
     print(
         f"Test accuracy {accuracy:.4f} after {values.max_steps:,} steps. "
-        f"Curves: tensorboard --logdir {log_dir}"
+        f"Curves: {cli.format_tensorboard_command(log_dir)}"
     )
 
 

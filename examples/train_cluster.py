@@ -99,6 +99,7 @@ def train_as_worker(
     tf.get_logger().setLevel("WARNING")
     strategy = distribution.multi_worker_strategy()
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    cli.check_batch_size(batch_size, len(mnist.train))
     settings = {
         "data_dir": data_dir,
         "batch_size": batch_size,

@@ -62,6 +62,7 @@ def train_cnn(
     # First, because a CPU must be split before TensorFlow uses it.
     devices = cli.share_batches(num_devices)
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    cli.check_batch_size(batch_size, len(mnist.train))
     settings = {
         "data_dir": data_dir,
         "batch_size": batch_size,

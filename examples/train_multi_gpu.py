@@ -51,6 +51,7 @@ def train_multi_gpu(
     # First, because a CPU must be split before TensorFlow uses it.
     distribution.mirrored_strategy(num_devices)
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    cli.check_batch_size(batch_size, len(mnist.train))
     settings = {
         "data_dir": data_dir,
         "batch_size": batch_size,

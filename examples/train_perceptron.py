@@ -39,6 +39,7 @@ def train_perceptron(
 ) -> runs.Results:
     """Trains the network, or resumes its training, and returns the results."""
     mnist = datasets.load_mnist(data_dir, mmap=mmap)
+    cli.check_batch_size(batch_size, len(mnist.train))
     settings = {
         "data_dir": data_dir,
         "batch_size": batch_size,

@@ -32,6 +32,22 @@ from keras_port import optimizers  # noqa: E402
 from keras_port import runs  # noqa: E402
 from keras_port import tf1  # noqa: E402
 from keras_port import training  # noqa: E402
+from keras_port._support import complete_public_names  # noqa: E402
+
+complete_public_names(
+    callbacks,
+    checkpoints,
+    datasets,
+    distribution,
+    inspection,
+    layers,
+    losses,
+    models,
+    optimizers,
+    runs,
+    tf1,
+    training,
+)
 
 __version__ = "0.1.0"
 

@@ -20,6 +20,10 @@ from keras_port._support.layer_names import strip_numbers as strip_numbers
 from keras_port._support.layer_names import unnumbered_name as unnumbered_name
 from keras_port._support.layer_names import variable_names as variable_names
 from keras_port._support.paths import local_path as local_path
+from keras_port._support.representation import (
+    complete_public_names as complete_public_names,
+)
+from keras_port._support.representation import format_call as format_call
 from keras_port._support.shards import Draws as Draws
 from keras_port._support.shards import Shard as Shard
 from keras_port._support.shards import current_shard as current_shard

@@ -7,6 +7,7 @@ from absl import logging
 import keras
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port.callbacks._monitor import Mode
 from keras_port.callbacks._monitor import Monitor
 from keras_port.callbacks._path_template import PathTemplate
@@ -106,6 +107,9 @@ class StepCheckpoint(EvaluationListener):
         self.best_path: pathlib.Path | None = None
         self._monitor = Monitor(monitor, mode, min_delta)
         self._kept: list[pathlib.Path] = []
+
+    def __repr__(self) -> str:
+        return format_call(self, "path", "monitor", "best")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the directory and its files before the first step."""

@@ -6,6 +6,7 @@ from absl import logging
 import numpy as np
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port.callbacks._monitor import Mode
 from keras_port.callbacks._monitor import Monitor
 from keras_port.callbacks.evaluation_listener import EvaluationListener
@@ -90,6 +91,9 @@ class StepEarlyStopping(EvaluationListener):
         """Forgets an earlier training with the same object (keras#20521)."""
         super().on_train_begin(logs)
         self._reset()
+
+    def __repr__(self) -> str:
+        return format_call(self, "monitor", "patience", "best", "best_step")
 
     def on_evaluation_names(self, names: list[str]) -> None:
         """Rejects a `monitor` that no evaluation produces."""

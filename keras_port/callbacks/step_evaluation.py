@@ -8,6 +8,7 @@ import warnings
 import keras
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
@@ -100,6 +101,9 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         super().set_model(model)
         get_channel(model).sources.append(self)
 
+    def __repr__(self) -> str:
+        return format_call(self, "eval_freq", "prefix")
+
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the data and announces the results, before the first step."""
         check_optimizer(self.model, type(self).__name__)
@@ -149,7 +153,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leaves one value per evaluation in the history."""
         unwrap_train_function(self.model)
-        self._write_history()
+        self.write_history()
         first, last = self._first_step, get_step(self.model)
         if first is not None and last > first and not self._history:
             warnings.warn(
@@ -191,7 +195,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             for name, value in record.items():
                 self._history.setdefault(name, []).append(value)
             self._newest = results
-            self._write_history()
+            self.write_history()
             get_channel(self.model).publish(step, results)
         return results
 
@@ -238,7 +242,8 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             self.evaluate()
         return {**logs, **self._newest}
 
-    def _write_history(self) -> None:
+    def write_history(self) -> None:
+        """Writes one value for every evaluation to the model's history."""
         # Replaces whole lists, because Keras' `History` appends the logs of
         # the end of an epoch to them. For that reason the values are kept
         # here as well.

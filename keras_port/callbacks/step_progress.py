@@ -1,9 +1,13 @@
 """A line that shows the progress of a training."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
+import contextlib
 import logging as python_logging
 import math
 import numbers
+import os
+import shutil
 import sys
 import time
 from typing import Any
@@ -13,11 +17,13 @@ import weakref
 from absl import logging
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port.callbacks._monitor import Mode
 from keras_port.callbacks._monitor import Monitor
 from keras_port.callbacks._steps import get_step
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.evaluation_listener import get_channel
+from keras_port.training import StepLog
 from keras_port.training import is_chief
 
 
@@ -29,9 +35,11 @@ class StepProgress(EvaluationListener):
     the result was better. If the output is a file, these are the only lines.
     Use it with `fit(..., verbose=0)`.
 
-    The loss is that of the newest batch if the model is a `GradientModel`, and
-    otherwise the mean since the epoch began. The time left is that of all
-    steps; if a callback may stop the training earlier, it says "at most".
+    The loss is that of the newest batch if the model is a `GradientModel`, per
+    example as in evaluations, and otherwise the mean since the epoch began. The
+    time left is that of all steps; if a callback may stop the training earlier,
+    it says "at most". On a narrow terminal, time and speed are left out where
+    they do not fit.
 
     Args:
         batch_size: Examples per step, to show examples per second. Defaults to
@@ -46,6 +54,8 @@ class StepProgress(EvaluationListener):
         stream: Where to write; it needs a method `write`. Defaults to
             `sys.stdout`, and to nothing in a process that has none.
         interval: Seconds between two updates of the line. Defaults to 0.5.
+        live: Whether to update the line in place. Defaults to `None`: on a
+            terminal and in a notebook.
         clock: Function that returns seconds. Defaults to `time.monotonic`.
 
     Raises:
@@ -76,6 +86,7 @@ class StepProgress(EvaluationListener):
         patience: int | None = None,
         stream: TextIO | None = None,
         interval: float = 0.5,
+        live: bool | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
@@ -90,6 +101,7 @@ class StepProgress(EvaluationListener):
         self.patience = patience
         self.stream = stream
         self.interval = interval
+        self.live = live
         self.clock = clock
         self._monitor = Monitor(monitor, mode)
         # Not those of a `StepEarlyStopping`, which may be absent, and whose
@@ -103,6 +115,9 @@ class StepProgress(EvaluationListener):
         self._line_length = 0
         self._written_step: int | None = None
         self._logs: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return format_call(self, "batch_size", "monitor", "patience")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Starts the clock."""
@@ -134,19 +149,22 @@ class StepProgress(EvaluationListener):
             return
         if self._is_terminal() and now - self._shown >= self.interval:
             self._shown = now
-            self._write_over(self._format_status())
+            # At this step there may be a line that stays.
+            if get_step(self.model) != self._written_step:
+                self._write_over(self._format_line()[: self._get_width()])
 
     def on_evaluation_end(self, step: int, logs: dict[str, float]) -> None:
         """Writes one line that stays."""
         results = [f"{name} {value:.4f}" for name, value in logs.items()]
         if self.monitor in logs:
             results.append(self._judge(logs[self.monitor]))
-        self._write_line("  ".join([self._format_status(), *results]))
+        self._write_line(self._format_line(results))
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Writes the last status as a line that stays."""
         if get_step(self.model) != self._written_step:
-            self._write_line(self._format_status())
+            self._write_line(self._format_line())
+        self._end_line()
         self._stop_watching()
 
     def on_train_interrupted(self) -> None:
@@ -175,27 +193,43 @@ class StepProgress(EvaluationListener):
         limit = "" if self.patience is None else f" of {self.patience}"
         return f"not better ({self._misses}{limit})"
 
-    def _format_status(self) -> str:
+    def _format_line(self, results: Sequence[str] = ()) -> str:
+        """Returns the step, the speed and the results of an evaluation.
+
+        On a narrow terminal, the time left and the speed are left out if they
+        would make the line too long.
+        """
         step, limit = get_step(self.model), self._get_last_step()
-        rate = self._measure_rate()
-        parts = [f"step {step:,}" + (f"/{limit:,}" if limit else "")]
+        first = [f"step {step:,}" + (f"/{limit:,}" if limit else "")]
         loss = self._get_loss()
         if loss is not None:
-            parts.append(f"loss {loss:.4g}")
-        if self.batch_size is None:
-            parts.append(f"{rate:,.1f} steps/s")
-        else:
-            parts.append(f"{rate * self.batch_size:,.0f} examples/s")
-        if limit and rate > 0 and step < limit:
+            first.append(f"loss {loss:.4g}")
+        speed = self._list_speed(step, limit)
+        line = "  ".join([*first, *speed, *results])
+        while speed and self._is_terminal() and len(line) > self._get_width():
+            speed.pop()
+            line = "  ".join([*first, *speed, *results])
+        return line
+
+    def _list_speed(self, step: int, limit: int | None) -> list[str]:
+        """Returns the speed and the time left, as far as they are known."""
+        rate = self._measure_rate()
+        if not rate:
+            return []
+        parts = [f"{rate:,.1f} steps/s"]
+        if self.batch_size is not None:
+            parts = [f"{rate * self.batch_size:,.0f} examples/s"]
+        if limit and step < limit:
             left = f"{format_duration((limit - step) / rate)} left"
             parts.append(f"at most {left}" if self._may_stop() else left)
-        return "  ".join(parts)
+        return parts
 
     def _get_loss(self) -> float | None:
         """Returns the newest loss, `None` before the first batch."""
         if not self._logs:
             return None
-        loss: Any = getattr(self.model, "batch_loss", math.nan)
+        log: StepLog | None = getattr(self.model, "step_log", None)
+        loss: Any = math.nan if log is None else float(log.mean_loss)
         if math.isnan(loss):
             # A `train_step` of one's own may record no loss of its batch. If
             # the loss itself is NaN, so is the one of the logs.
@@ -229,7 +263,14 @@ class StepProgress(EvaluationListener):
         return last_step
 
     def _is_terminal(self) -> bool:
-        isatty = getattr(self._get_stream(), "isatty", None)
+        if self.live is not None:
+            return self.live
+        stream = self._get_stream()
+        # The cell of a notebook shows a line that is written over, but its
+        # stream says that it is no terminal.
+        if type(stream).__module__.startswith("ipykernel"):
+            return True
+        isatty = getattr(stream, "isatty", None)
         return isatty is not None and bool(isatty())
 
     def _get_stream(self) -> TextIO | None:
@@ -273,6 +314,19 @@ class StepProgress(EvaluationListener):
             self._end_line()
         else:
             self._write(f"{line}\n")
+
+    def _get_width(self) -> int:
+        """Returns the columns of the terminal, without the last one.
+
+        A line that reaches the last column would begin a new one.
+        """
+        columns = shutil.get_terminal_size().columns
+        stream = self._get_stream()
+        # A stream of the program's own may have no file.
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            assert stream is not None
+            columns = os.get_terminal_size(stream.fileno()).columns
+        return max(columns, 20) - 1
 
 
 def watch_warnings(before: Callable[[], None]) -> Callable[[], Any]:

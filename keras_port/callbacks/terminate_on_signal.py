@@ -12,6 +12,7 @@ import weakref
 from absl import logging
 import keras
 
+from keras_port._support import format_call
 from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.training import get_workers
 
@@ -59,6 +60,9 @@ class TerminateOnSignal(keras.callbacks.Callback):  # type: ignore[misc]
         self.received: str | None = None
         self._handlers: dict[int, Any] = {}
         self._history: keras.callbacks.History | None = None
+
+    def __repr__(self) -> str:
+        return format_call(self, "received")
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Installs the signal handlers."""

@@ -13,6 +13,7 @@ from absl import logging
 import keras
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port._support import local_path
 from keras_port.callbacks import _model_state
 from keras_port.callbacks._position import Position
@@ -212,9 +213,13 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._newest = self._snapshots.read_newest(self._fit)
         self._to_restore: dict[str, Any] | None = None
         self._restored_epochs: list[int] = []
+        self._restored_history: dict[str, list[Any]] = {}
         self._metrics: list[dict[str, Any]] = []
         self._counts_in_function = False
         self._start_fit(Progress())
+
+    def __repr__(self) -> str:
+        return format_call(self, "directory", "save_freq")
 
     def _start_fit(self, progress: Progress) -> None:
         self._progress = progress
@@ -489,6 +494,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     def _skip(self, iterator: Any) -> dict[str, Any] | None:
         """Returns logs in place of a step that is done, or `None`."""
         if self._is_over:
+            # Keras asks the metrics for their values, also after no step.
+            spec = getattr(iterator, "element_spec", None)
+            build_metrics(self.model, spec)
             self.model.stop_training = True
             return {}
         self._restore_metrics(iterator)
@@ -562,6 +570,10 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._is_over:
             # Keras has added an epoch, of no step.
             self.model.history.epoch[:] = self._restored_epochs
+            self.model.history.history.clear()
+            self.model.history.history.update(self._restored_history)
+            for source in get_channel(self.model).sources:
+                source.write_history()
         self._writer.wait()
         if self._lock is not None:
             self._lock.release()
@@ -651,6 +663,10 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             history = self.model.history.history
             for name, value in snapshot["last_logs"].items():
                 history.setdefault(name, []).append(value)
+        self._restored_history = {
+            name: list(values)
+            for name, values in self.model.history.history.items()
+        }
         self._report(snapshot)
 
     def _continue_from(self, snapshot: dict[str, Any], epoch: int) -> None:
@@ -702,8 +718,6 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if not self._is_over:
             logging.info("Resumed from step %d.", snapshot["step"])
             return
-        if not self._is_prepared:
-            self._build_metrics(snapshot["step"])
         logging.info(
             "The training in %s is finished, at step %d. To train further, "
             "ask `fit` for more steps or epochs.",
@@ -712,18 +726,6 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         )
         if self._is_prepared:
             raise TrainingIsOverError
-
-    def _build_metrics(self, step: int) -> None:
-        """Creates the metrics of a stock model, where no step will do it."""
-        # Keras asks them for their values, also after no step.
-        for source in get_channel(self.model).sources:
-            source.build_metrics()
-        if any(not getattr(m, "built", True) for m in self.model.metrics):
-            raise ValueError(
-                f"The training in {self.directory} is finished, at step "
-                f"{step}, and its weights are restored. To train further, ask "
-                "`fit` for more steps or epochs."
-            )
 
     def _get_participants(self) -> dict[str, Any]:
         """Returns the callbacks with a state, by what tells them apart."""

@@ -2,6 +2,8 @@
 
 from keras_port.datasets._known_labels import known_labels as known_labels
 from keras_port.datasets._mapped import is_mapped as is_mapped
+from keras_port.datasets.digit_picture import center_digit
+from keras_port.datasets.digit_picture import read_digit
 from keras_port.datasets.idx import read_idx
 from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.mnist import Splits
@@ -12,7 +14,9 @@ from keras_port.datasets.shuffled_batches import shuffled_batches
 __all__ = [
     "ImageSplit",
     "Splits",
+    "center_digit",
     "load_mnist",
+    "read_digit",
     "read_idx",
     "scale_pixels",
     "shuffled_batches",

@@ -1,5 +1,6 @@
 """Images with their labels, kept small and read-only."""
 
+import io
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,10 @@ from keras_port.datasets.pixels import scale_pixels
 
 UINT8 = npt.NDArray[np.uint8]
 FLOAT32 = npt.NDArray[np.float32]
+
+# Images that a notebook shows of a split.
+SHOWN_ROWS = 4
+SHOWN_COLUMNS = 16
 
 
 class ImageSplit:
@@ -78,6 +83,25 @@ class ImageSplit:
             f"ImageSplit({count} images of {height} x {width} pixels, "
             f"{self.num_classes} classes)"
         )
+
+    def _repr_png_(self) -> bytes | None:
+        """Shows the first images in a notebook; without Pillow, nothing."""
+        try:
+            from PIL import Image
+        except ImportError:
+            return None
+        shown = self.images[: SHOWN_ROWS * SHOWN_COLUMNS]
+        _, height, width = shown.shape
+        rows = -(-len(shown) // SHOWN_COLUMNS)
+        grid = np.zeros((rows * SHOWN_COLUMNS, height, width), np.uint8)
+        grid[: len(shown)] = shown
+        joined = grid.reshape(rows, SHOWN_COLUMNS, height, width)
+        picture = joined.swapaxes(1, 2).reshape(
+            rows * height, SHOWN_COLUMNS * width
+        )
+        file = io.BytesIO()
+        Image.fromarray(255 - picture).save(file, "png")
+        return file.getvalue()
 
     def __getitem__(self, part: slice) -> "ImageSplit":
         if not isinstance(part, slice):

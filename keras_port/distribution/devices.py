@@ -4,6 +4,9 @@ import tensorflow as tf
 
 from keras_port._support import check_integer
 
+# TensorFlow makes threads for every device; thousands of them never start.
+MAX_DEVICES = 256
+
 
 def choose_devices(num_devices: int | None = None) -> list[str]:
     """Returns the names of the first `num_devices` devices.
@@ -13,12 +16,18 @@ def choose_devices(num_devices: int | None = None) -> list[str]:
             if there is no GPU.
 
     Raises:
-        ValueError: If the number is less than 1 or there are fewer devices.
+        ValueError: If the number is less than 1 or more than 256, or there are
+            fewer devices.
         RuntimeError: If the CPU would have to be split and TensorFlow is
             already using it.
     """
     if num_devices is not None:
-        check_integer("num_devices", num_devices, note=", or None for all GPUs")
+        check_integer(
+            "num_devices",
+            num_devices,
+            maximum=MAX_DEVICES,
+            note=", or None for all GPUs",
+        )
     if not tf.config.list_physical_devices("GPU"):
         split_cpu(num_devices or 1)
         return [f"/CPU:{number}" for number in range(num_devices or 1)]

@@ -1,6 +1,7 @@
-"""Shows the computational graph of a model, without TensorBoard."""
+"""Shows the graph of a model, and a page that draws, in any browser."""
 
 from keras_port.inspection.clean_graph import clean_graph_def
+from keras_port.inspection.drawing_page import write_drawing_page
 from keras_port.inspection.model_graph import ModelGraph
 from keras_port.inspection.model_graph import graph
 from keras_port.inspection.records import GraphOperation
@@ -14,4 +15,5 @@ __all__ = [
     "ModelGraph",
     "clean_graph_def",
     "graph",
+    "write_drawing_page",
 ]

@@ -9,10 +9,12 @@ import tensorflow as tf
 
 from keras_port._support import check_integer
 from keras_port._support import value_errors
+from keras_port.datasets import ImageSplit
 from keras_port.datasets import scale_pixels
 from keras_port.layers import PixelRangeCheck
 from keras_port.losses import CourseCrossEntropy
 from keras_port.training import GradientModel
+from keras_port.training import get_split_arrays
 
 Activation = str | Callable[[Any], Any] | None
 SIDE = 28
@@ -81,10 +83,15 @@ class ImageModel(GradientModel):
                 f"`CourseCrossEntropy(..., from_logits={is_linear})`."
             )
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Evaluates as `keras.Model.evaluate` does.
 
         Args:
+            x: As for `keras.Model.evaluate`, or an `ImageSplit`. Defaults to
+                `None`.
+            y: As for `keras.Model.evaluate`. Defaults to `None`.
             *args: As for `keras.Model.evaluate`.
             **kwargs: As for `keras.Model.evaluate`.
 
@@ -95,12 +102,15 @@ class ImageModel(GradientModel):
             ValueError: For float pixels that are not in [0, 1].
         """
         with value_errors():
-            return super().evaluate(*args, **kwargs)
+            if isinstance(x, ImageSplit):
+                x, y = get_split_arrays(x, self)
+            return super().evaluate(x, y, *args, **kwargs)
 
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Predicts as `keras.Model.predict` does.
 
         Args:
+            x: As for `keras.Model.predict`, or an `ImageSplit`.
             *args: As for `keras.Model.predict`.
             **kwargs: As for `keras.Model.predict`.
 
@@ -111,7 +121,9 @@ class ImageModel(GradientModel):
             ValueError: For float pixels that are not in [0, 1].
         """
         with value_errors():
-            return super().predict(*args, **kwargs)
+            if isinstance(x, ImageSplit):
+                x, _ = get_split_arrays(x, self)
+            return super().predict(x, *args, **kwargs)
 
     def _check_shape(self, inputs: Any) -> None:
         shape = getattr(inputs, "shape", None)

@@ -30,7 +30,9 @@ from keras_port.callbacks import TrainingState
 from keras_port.checkpoints import atomic_file
 from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import partial_directory
+from keras_port.checkpoints import remove_leftovers
 from keras_port.checkpoints import sync
+from keras_port.runs.history_file import HistoryFile
 from keras_port.runs.results import EARLY_STOPPING
 from keras_port.runs.results import MAX_STEPS
 from keras_port.runs.results import Results
@@ -45,6 +47,7 @@ RESULTS_FILE = "results.json"
 MODEL_FILE = "model.keras"
 STATE_DIR = "state"
 LOG_DIR = "logs"
+HISTORY_FILE = "history.csv"
 # Of a JSON file of a run.
 MAX_BYTES = 1 << 20
 
@@ -61,10 +64,12 @@ class Run:
 
     The directory holds:
 
-    - `run.json`: the settings of the run. A program with other settings is
-      rejected, and so are files that belong to no run.
+    - `run.json`: the settings of the run, written by `fit`. A program with
+      other settings is rejected, and so are files that belong to no run.
     - `state/`: the snapshots to resume from (see `TrainingState`).
     - `results.json`: the `Results`, written by `finish`.
+    - `history.csv`: the results of every `StepEvaluation`, with the loss of the
+      training, one row for every step that was evaluated.
     - `model.keras` and `logs/`: `model_path` and `log_dir`, for
       `StepCheckpoint` and `TensorBoard`.
 
@@ -136,15 +141,15 @@ class Run:
         self._state: TrainingState | None = None
         self._fitted: _Fitted | None = None
         # As JSON gives them back, so that both sides compare equal.
-        plain = json.loads(json.dumps(settings, default=str))
+        self._settings = json.loads(json.dumps(settings, default=str))
         # All workers of a cluster reject other settings, before one of them
         # rejects the directory.
         compare_workers(
             "the settings of the run",
-            {**plain, "max_steps": max_steps, "save_freq": save_freq},
+            {**self._settings, "max_steps": max_steps, "save_freq": save_freq},
         )
         with worker_errors():
-            self._claim_directory(plain)
+            self._check_directory()
             self.results = self._read_results()
 
     @property
@@ -192,6 +197,9 @@ class Run:
                 cannot be written.
         """
         self._check_fit(model, make_batches, callbacks)
+        if any(isinstance(one, StepEvaluation) for one in callbacks):
+            history = HistoryFile(self.directory / HISTORY_FILE)
+            callbacks = [*callbacks, history]
         state = self._open_state()
         state.stateful_callbacks = tuple(
             callback
@@ -199,6 +207,7 @@ class Run:
             if hasattr(callback, "get_state") and hasattr(callback, "set_state")
         )
         batches = make_batches(state.batches_seen)
+        self._claim_directory()
         steps = max(1, self.max_steps - state.step)
         model.steps_per_execution = get_steps_per_execution(
             steps,
@@ -293,24 +302,43 @@ class Run:
             ended_by=fitted.ended_by,
         )
         if is_chief(model):
+            # Of a process that was killed while it wrote pictures. The next
+            # one may have had no step left, and so opened no curves.
+            for entry in self.log_dir.glob("*"):
+                if entry.is_dir():
+                    remove_leftovers(entry, bool)
             path = self.directory / RESULTS_FILE
             write_json(path, dataclasses.asdict(results))
         self.results = results if results.finished else None
         return results
 
-    def _claim_directory(self, settings: dict[str, Any]) -> None:
-        """Writes `run.json`, or checks that it is of the same run."""
+    def _check_directory(self) -> None:
+        """Checks that the directory holds this run or nothing."""
         make_writable_directory(self.directory)
         path = self.directory / RUN_FILE
-        if not path.exists():
+        if path.exists():
+            self._check_settings(read_json(path))
+            # Of a process that was killed after its file was complete; the
+            # file is not written again.
+            names = (RUN_FILE, RESULTS_FILE, HISTORY_FILE, MODEL_FILE)
+            remove_leftovers(self.directory, names.__contains__)
+        else:
             self._check_no_other_files()
-            write_first(path, settings)
-        # Also after writing: of two starts at once, one was the first.
-        self._check_settings(read_json(path), settings)
 
-    def _check_settings(
-        self, found: dict[str, Any], wanted: dict[str, Any]
-    ) -> None:
+    def _claim_directory(self) -> None:
+        """Writes `run.json`, if there is none.
+
+        Not before the training is known to be possible: a batch size that the
+        data rejects would otherwise be the settings of this directory.
+        """
+        path = self.directory / RUN_FILE
+        if not path.exists():
+            write_first(path, self._settings)
+        # Also after writing: of two starts at once, one was the first.
+        self._check_settings(read_json(path))
+
+    def _check_settings(self, found: dict[str, Any]) -> None:
+        wanted = self._settings
         differing = [
             f"{name} {found.get(name)} there, {wanted.get(name)} here"
             for name in sorted({*found, *wanted})

@@ -555,6 +555,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 step=tf.convert_to_tensor(self.optimizer.iterations),
                 learning_rate=learning_rate,
                 examples=examples,
+                is_summed=is_summed(self.loss),
             )
         return self.update_metrics(
             batch.x, batch.y, result, batch.sample_weight, examples=examples

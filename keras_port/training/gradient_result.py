@@ -39,6 +39,16 @@ class GradientResult:
     outputs: Any
     grads_and_vars: list[GradientAndVariable]
 
+    def __repr__(self) -> str:
+        # The gradients themselves would fill several screens.
+        loss = self.loss.numpy() if hasattr(self.loss, "numpy") else self.loss
+        shapes = [tuple(one.shape) for one in tf.nest.flatten(self.outputs)]
+        return (
+            f"GradientResult(loss={loss}, outputs of shape "
+            f"{', '.join(map(str, shapes))}, {len(self.grads_and_vars)} "
+            "gradients)"
+        )
+
     @property
     def gradients(self) -> list[tf.Tensor | None]:
         """The gradients alone, in the order of the variables."""

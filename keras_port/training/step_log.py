@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from keras_port.training.gradient_result import GradientResult
 
-COLUMNS = ("step", "loss", "learning_rate", "gradient_norm", "examples")
+COLUMNS = (
+    "step",
+    "loss",
+    "mean_loss",
+    "learning_rate",
+    "gradient_norm",
+    "examples",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +26,8 @@ class StepValues:
     Args:
         step: Updates of the optimizer, int64.
         loss: Loss of the step's batch alone.
+        mean_loss: The same, but the mean over the examples where the loss is a
+            sum over them, as evaluations return it.
         learning_rate: Learning rate of this update.
         gradient_norm: Norm of all gradients together, NaN if it was not
             computed.
@@ -27,6 +36,7 @@ class StepValues:
 
     step: npt.NDArray[np.int64]
     loss: npt.NDArray[np.float64]
+    mean_loss: npt.NDArray[np.float64]
     learning_rate: npt.NDArray[np.float64]
     gradient_norm: npt.NDArray[np.float64]
     examples: npt.NDArray[np.float64]
@@ -44,6 +54,7 @@ class StepLog:
 
     Attributes:
         batch_loss: Variable, the loss of the newest batch; NaN before it.
+        mean_loss: Variable, the same as a mean over the examples.
         batches_seen: Variable, the number of batches trained on.
         skipped_updates: Variable, the number of updates that were skipped
             because a gradient was not finite.
@@ -63,6 +74,9 @@ class StepLog:
         self.norm_freq = make_counter("gradient_norm_freq")
         self.batch_loss = tf.Variable(
             np.nan, dtype=tf.float64, trainable=False, name="batch_loss"
+        )
+        self.mean_loss = tf.Variable(
+            np.nan, dtype=tf.float64, trainable=False, name="mean_loss"
         )
         self.skipped_updates = make_counter("skipped_updates")
         self.batches_seen = make_counter("batches")
@@ -94,6 +108,7 @@ class StepLog:
         step: tf.Tensor,
         learning_rate: tf.Tensor,
         examples: tf.Tensor,
+        is_summed: bool,
     ) -> None:
         """Adds a step, in the place of the one `size` steps earlier.
 
@@ -105,8 +120,14 @@ class StepLog:
                 batches, or the update was skipped.
             learning_rate: Learning rate of this update.
             examples: Number of examples in the batch.
+            is_summed: Whether the loss is a sum over the examples.
         """
-        self.batch_loss.assign(tf.cast(result.loss, tf.float64))
+        loss = tf.cast(result.loss, tf.float64)
+        mean_loss = loss
+        if is_summed:
+            mean_loss = loss / tf.cast(tf.maximum(examples, 1), tf.float64)
+        self.batch_loss.assign(loss)
+        self.mean_loss.assign(mean_loss)
         self.batches_seen.assign_add(1)
         wanted = (self.norm_freq > 0) & (
             step % tf.maximum(self.norm_freq, 1) == 0
@@ -116,7 +137,7 @@ class StepLog:
             lambda: tf.cast(global_norm(result.gradients), tf.float64),
             lambda: tf.constant(np.nan, tf.float64),
         )
-        values = (step, result.loss, learning_rate, norm, examples)
+        values = (step, loss, mean_loss, learning_rate, norm, examples)
         row = tf.stack([tf.cast(value, tf.float64) for value in values])
         at = tf.where(step > before, step % self.size, self.size)
         self._rows.scatter_nd_update([[at]], [row])

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("KERAS_PORT_KILLS", "20"))
 SEED = 7
 # Curves that tell of the machine, not of the run.
-OF_THE_CLOCK = ("steps_per_second", "examples_per_second")
+OF_THE_CLOCK = ("speed/steps_per_second", "speed/examples_per_second")
 
 
 def command(workdir: Path, kills: int) -> list[str]:

@@ -66,7 +66,8 @@ def test_the_wheel_has_data_types_and_license(wheel: Path) -> None:
     data = "keras_port/datasets/mnist_data"
     wanted = {f"{data}/{name}" for name in MNIST_FILES}
     wanted |= {f"{data}/README.md", "keras_port/py.typed"}
-    wanted |= {"keras_port/inspection/graph_page.html"}
+    pages = ("drawing_page.html", "graph_page.html")
+    wanted |= {f"keras_port/inspection/{page}" for page in pages}
     wanted |= {f"{info}/licenses/LICENSE"}
     assert not wanted - names
 

@@ -15,6 +15,7 @@ from keras_port.losses import CourseCrossEntropy
 from keras_port.models import ImageModel
 from keras_port.models import build_cnn
 from keras_port.models import build_perceptron
+from keras_port.training import Evaluator
 from tests.models.new_process import Loaded
 from tests.models.new_process import load_elsewhere
 from tests.small import same_weights
@@ -245,3 +246,21 @@ def test_a_loaded_model_keeps_its_guards(saved: dict[str, Saved]) -> None:
         model(np.full((1, 784), 2, "float32"))
     with pytest.raises(ValueError, match="Labels must be integers"):
         model.fit(pixels(2), np.array([0, 10]), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "loss", [CourseCrossEntropy(), "sparse_categorical_crossentropy"]
+)
+def test_a_split_is_evaluated_and_predicted(
+    small_mnist: datasets.Splits, loss: Any
+) -> None:
+    model = build_perceptron()
+    model.compile(loss=loss, metrics=["accuracy"])
+    split = small_mnist.test
+    x = split.images.reshape(-1, 784)
+    expected = Evaluator(model, split).evaluate()
+    found = model.evaluate(split, verbose=0, return_dict=True)
+    assert found == pytest.approx(expected)
+    np.testing.assert_array_equal(
+        model.predict(split, verbose=0), model.predict(x, verbose=0)
+    )

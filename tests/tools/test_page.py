@@ -1,4 +1,4 @@
-"""The recipes of docs/other_tools.md run, each in a process of its own.
+"""The recipes of the pages run, each in a process of its own.
 
 They need the programs of others that stand in requirements.txt. A recipe whose
 program is not installed is skipped.
@@ -15,35 +15,38 @@ import pytest
 from tests.gates import checkout
 from tests.gates import markdown
 
-PAGE = checkout.ROOT / "docs" / "other_tools.md"
+PAGES = [
+    checkout.ROOT / "docs" / name for name in ("other_tools.md", "export.md")
+]
 
 
-def sections() -> dict[str, list[markdown.Block]]:
-    """Returns the code of every section, by its heading."""
+def sections(page: Path) -> dict[str, list[markdown.Block]]:
+    """Returns the code of every section of a page, by its heading."""
     found: dict[str, list[markdown.Block]] = {}
     headings = [
         (number, text.removeprefix("## "))
-        for number, text in markdown.prose(PAGE)
+        for number, text in markdown.prose(page)
         if text.startswith("## ")
     ]
-    for block in markdown.blocks(PAGE):
+    for block in markdown.blocks(page):
         if block.info in {"python", "python tools"}:
             before = [text for line, text in headings if line < block.line]
             found.setdefault((before or [""])[-1], []).append(block)
     return found
 
 
-SECTIONS = sections()
+SECTIONS = {page.name: sections(page) for page in PAGES}
 RECIPES = [
-    heading
-    for heading, blocks in SECTIONS.items()
+    (page, heading)
+    for page, found in SECTIONS.items()
+    for heading, blocks in found.items()
     if any(block.info == "python tools" for block in blocks)
 ]
 
 
-@pytest.mark.parametrize("heading", RECIPES)
-def test_a_recipe_runs(heading: str, tmp_path: Path) -> None:
-    blocks = SECTIONS[heading]
+@pytest.mark.parametrize(("page", "heading"), RECIPES)
+def test_a_recipe_runs(page: str, heading: str, tmp_path: Path) -> None:
+    blocks = SECTIONS[page][heading]
     missing = sorted(
         name
         for name in imported_packages(blocks)
@@ -53,7 +56,7 @@ def test_a_recipe_runs(heading: str, tmp_path: Path) -> None:
         pytest.skip(f"not installed: {', '.join(missing)}")
     # Programs that patch Keras, as mlflow does, leave the other tests alone.
     done = subprocess.run(
-        [sys.executable, "-c", join(SECTIONS[""] + blocks)],
+        [sys.executable, "-c", join(SECTIONS[page][""] + blocks)],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -12,7 +12,13 @@ from tests.small import small_model
 from tests.small import train
 
 
-def write(log: StepLog, step: int, *, before: int | None = None) -> None:
+def write(
+    log: StepLog,
+    step: int,
+    *,
+    before: int | None = None,
+    is_summed: bool = False,
+) -> None:
     """Writes a step whose values tell of it."""
     gradients = [tf.constant([3.0, 0.0]), None, tf.constant([[4.0]])]
     variable = keras.Variable(0.0)
@@ -26,6 +32,7 @@ def write(log: StepLog, step: int, *, before: int | None = None) -> None:
         step=tf.constant(step, tf.int64),
         learning_rate=tf.constant(0.5, tf.float32),
         examples=tf.constant(8),
+        is_summed=is_summed,
     )
 
 
@@ -40,6 +47,17 @@ def test_each_step_is_read_once_in_order() -> None:
     assert values.learning_rate.tolist() == [0.5] * 3
     assert values.examples.tolist() == [8.0] * 3
     assert log.read(1, 2).step.tolist() == [2]
+
+
+def test_a_sum_is_kept_as_a_mean_too() -> None:
+    log = StepLog(size=4)
+    write(log, 1)
+    write(log, 2, is_summed=True)
+    values = log.read(0, 2)
+    assert values.loss.tolist() == [0.5, 1.0]
+    assert values.mean_loss.tolist() == [0.5, 1.0 / 8]
+    assert float(log.batch_loss) == 1.0
+    assert float(log.mean_loss) == 1.0 / 8
 
 
 def test_the_newest_steps_take_the_place_of_the_oldest() -> None:

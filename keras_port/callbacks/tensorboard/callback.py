@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_port._support import check_integer
+from keras_port._support import format_call
 from keras_port._support import local_path
 from keras_port.callbacks._steps import get_step
 from keras_port.callbacks.evaluation_listener import EvaluationListener
@@ -138,6 +139,9 @@ class TensorBoard(EvaluationListener):
         self._names: list[str] = []
         self._means: dict[str, Any] | None = None
 
+    def __repr__(self) -> str:
+        return format_call(self, "log_dir", "update_freq", "histogram_freq")
+
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Checks the directory before the first step."""
         # Without `super()`, which would require a `StepEvaluation`: there are
@@ -203,7 +207,9 @@ class TensorBoard(EvaluationListener):
     ) -> None:
         """Writes everything that is known to disk."""
         if self._run is not None:
-            self._run.scalars.end_epoch()
+            # An epoch that was stopped goes on in a resumed training.
+            if not self.model.stop_training:
+                self._run.scalars.end_epoch()
             self._run.flush()
 
     @name_directory_in_errors

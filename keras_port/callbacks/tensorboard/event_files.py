@@ -13,6 +13,7 @@ from keras_port.callbacks.tensorboard.event_records import FRAME
 from keras_port.callbacks.tensorboard.event_records import Gap
 from keras_port.callbacks.tensorboard.event_records import read_event_file
 from keras_port.checkpoints import atomic_file
+from keras_port.checkpoints import remove_leftovers
 
 # Ends the names of this package's files, to distinguish them from others.
 SUFFIX = ".keras_port.v2"
@@ -48,6 +49,8 @@ def make_room(
         if event_files(directory)
     ]
     for directory in directories:
+        # Of every name: some files are written only once.
+        remove_leftovers(directory, bool)
         if step == 0:
             remove_other_run(directory, overwrite=overwrite)
         else:

@@ -26,6 +26,9 @@ class LayerHistograms:
         model: A compiled model.
         writer: Writer of the `train` run.
         batch: Inputs and targets of the fixed batch; `None` for weights only.
+
+    Attributes:
+        is_empty: Whether nothing has been written yet.
     """
 
     def __init__(
@@ -37,11 +40,13 @@ class LayerHistograms:
         self.model = model
         self.writer = writer
         self.batch = batch
+        self.is_empty = True
         # One function for all, so that TensorFlow counts them in parallel.
         self._write = tf.function(self._write_all, autograph=False)
 
     def write(self, step: int) -> None:
         """Writes the histograms of the model as it is now."""
+        self.is_empty = False
         # With several outputs `compute_loss` updates a mean of each.
         with preserve_state(self.model):
             self._write(tf.constant(step, tf.int64), self.batch)

@@ -147,8 +147,11 @@ class OpenRun:
         step = get_step(self.model)
         self.scalars.on_step(step)
         self.scalars.on_logs(step, logs)
-        if self._histograms and self._histograms_due.is_due(step):
-            self._histograms.write(step)
+        if self._histograms is not None:
+            # From the first step on, so that the page is never empty.
+            is_first = self._first_step == 0 and self._histograms.is_empty
+            if self._histograms_due.is_due(step) or is_first:
+                self._histograms.write(step)
         if time.monotonic() - self._saved >= FLUSH_INTERVAL:
             self.save()
 

@@ -8,10 +8,13 @@ from PIL import ImageFont
 
 UINT8 = npt.NDArray[np.uint8]
 FLOAT = npt.NDArray[np.floating]
-# Enlargement of an image; heights in pixels of a caption and a matrix cell.
+# Enlargement of an image; heights in pixels of a caption, of a matrix cell and
+# of a letter.
 SCALE = 4
 CAPTION = 16
-CELL = 40
+# TensorBoard shows a picture without scaling it up to 350 pixels.
+CELL = 31
+FONT_SIZE = 12
 
 
 def draw_misclassified(
@@ -104,27 +107,30 @@ def draw_text(
     picture: Image.Image, text: str, middle: tuple[int, int], shade: int
 ) -> None:
     """Draws a line of text centered on a point."""
-    font = ImageFont.load_default()
+    font = ImageFont.load_default(FONT_SIZE)
     draw = ImageDraw.Draw(picture)
     draw.text(middle, text, fill=shade, font=font, anchor="mm")
 
 
-def draw_filters(kernel: FLOAT) -> FLOAT:
-    """Returns the filters of a convolution, each scaled to [0, 1].
+def draw_filters(kernel: FLOAT) -> UINT8:
+    """Returns the filters of a convolution in one picture.
 
     Args:
         kernel: (height, width, inputs, outputs).
 
     Returns:
-        float (outputs, height, width, 1), enlarged; with several inputs, the
-        mean over them.
+        uint8 (1, rows, columns, 1): every filter scaled to the whole range and
+        enlarged, with a line between them; with several inputs, the mean over
+        them.
     """
     filters = np.moveaxis(kernel.mean(axis=2), -1, 0)
     low = filters.min(axis=(1, 2), keepdims=True)
     high = filters.max(axis=(1, 2), keepdims=True)
     scaled = (filters - low) / np.maximum(high - low, 1e-12)
-    large: FLOAT = np.kron(scaled, np.ones((1, 2 * SCALE, 2 * SCALE)))
-    return large[..., None]
+    large = np.kron(scaled, np.ones((1, 2 * SCALE, 2 * SCALE)))
+    shades = np.round(255 * large).astype(np.uint8)
+    framed = np.pad(shades, ((0, 0), (1, 1), (1, 1)), constant_values=255)
+    return join_images(framed)[None, :, :, None]
 
 
 def join_images(images: UINT8) -> UINT8:

@@ -80,12 +80,8 @@ class PredictionPages:
         for name, layer in list_weight_layers(self.model):
             if isinstance(layer, keras.layers.Conv2D):
                 kernel = np.asarray(layer.kernel, np.float32)
-                images = pictures.draw_filters(kernel)
-                tf.summary.image(
-                    f"{name}/filters",
-                    images,
-                    max_outputs=len(images),
-                )
+                picture = pictures.draw_filters(kernel)
+                tf.summary.image(f"{name}/filters", picture)
                 return
 
     def _write_pr_curves(self, scores: Any, step: int) -> None:

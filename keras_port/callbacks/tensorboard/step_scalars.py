@@ -15,9 +15,20 @@ from keras_port.callbacks.tensorboard.running_means import RunningMeans
 from keras_port.training import StepLog
 from keras_port.training import flatten_results
 
+# TensorBoard opens the first two groups of the alphabet, which are then the
+# accuracy and the loss.
+LEARNING_RATE = "optimizer/learning_rate"
+GRADIENT_NORM = "optimizer/gradient_norm"
+SUMMED_LOSS = "optimizer/summed_loss"
+STEPS_PER_SECOND = "speed/steps_per_second"
+EXAMPLES_PER_SECOND = "speed/examples_per_second"
+
 
 class StepScalars:
     """Writes loss, metrics, learning rate, gradient norm and speed by step.
+
+    A loss that is a sum over the examples is shown as their mean, so that it
+    has the unit of the evaluations. The sum is a curve of its own.
 
     For a `GradientModel` it writes the values of every single step. For other
     models only the end of a call is visible; their loss is the mean over the
@@ -95,7 +106,7 @@ class StepScalars:
             values = self._means.since_last()
             self._known |= set(values)
             if self._learning_rate is not None:
-                values["learning_rate"] = self._learning_rate
+                values[LEARNING_RATE] = self._learning_rate
             self._write_values(step, values | self._measure_speed())
         log = self._step_log
         if log is not None and step - self._flushed >= log.size // 4:
@@ -162,14 +173,20 @@ class StepScalars:
             is_new = values.step > self._measured_from[0]
             self._examples += float(values.examples[is_new].sum())
         wanted = values.step % self.update_freq == 0
-        for name in ("loss", "learning_rate", "gradient_norm"):
-            curve = getattr(values, name)
+        curves = {
+            "loss": values.mean_loss,
+            LEARNING_RATE: values.learning_rate,
+            GRADIENT_NORM: values.gradient_norm,
+        }
+        if not np.array_equal(values.loss, values.mean_loss, equal_nan=True):
+            curves[SUMMED_LOSS] = values.loss
+        for name, curve in curves.items():
             # A model with several learning rates has none to show.
-            is_there = wanted & ~(np.isnan(curve) & (name == "learning_rate"))
+            is_there = wanted & ~(np.isnan(curve) & (name == LEARNING_RATE))
             self._write_curve(name, values.step[is_there], curve[is_there])
         for name, points in self._points.items():
-            steps, curve = zip(*points, strict=True)
-            self._write_curve(name, steps, curve)
+            steps, means = zip(*points, strict=True)
+            self._write_curve(name, steps, means)
         self._points = {}
 
     def close(self) -> None:
@@ -196,9 +213,9 @@ class StepScalars:
         if self._step == before or seconds <= 0:
             return {}
         self._measured_from = (self._step, since + seconds)
-        speed = {"steps_per_second": (self._step - before) / seconds}
+        speed = {STEPS_PER_SECOND: (self._step - before) / seconds}
         if self._step_log is not None:
-            speed["examples_per_second"] = self._examples / seconds
+            speed[EXAMPLES_PER_SECOND] = self._examples / seconds
             self._examples = 0.0
         return speed
 

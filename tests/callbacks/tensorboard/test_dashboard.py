@@ -1,10 +1,8 @@
 """The real TensorBoard, in a real browser, shows a training's pages."""
 
 from collections.abc import Iterator
-import os
 from pathlib import Path
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -17,23 +15,13 @@ from keras_port import datasets
 from keras_port import losses
 from keras_port import models
 from keras_port import optimizers
+from tests.chromium import needs_chromium
+from tests.chromium import open_chromium
+from tests.chromium import save_screenshot
 
-CHROMIUM = shutil.which("chromium")
-DRIVER = shutil.which("chromedriver")
-# Pictures of the pages stay here, for a person to look at.
-SCREENSHOTS = Path(
-    os.environ.get("KERAS_PORT_SCREENSHOTS", "build/screenshots")
-)
 SECONDS = 120
 
-pytestmark = [
-    pytest.mark.fault("B75"),
-    pytest.mark.skipif(
-        CHROMIUM is None or DRIVER is None,
-        reason="chromium and chromedriver are not installed; on Debian: "
-        "apt-get install chromium chromium-driver",
-    ),
-]
+pytestmark = [pytest.mark.fault("B75"), needs_chromium]
 
 # The text of a page, with what is in shadow roots and frames.
 TEXT = """
@@ -120,37 +108,24 @@ def address(log_dir: Path) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Yields a headless chromium that asks nobody but this machine."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
-
-    options = Options()
-    options.binary_location = str(CHROMIUM)
-    for argument in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
+    with open_chromium(
+        tmp_path_factory.mktemp("chromium"),
         # The projector draws with WebGL, here in software.
         "--enable-unsafe-swiftshader",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--no-first-run",
-        "--window-size=1500,1000",
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+        size=(1500, 1000),
+    ) as driver:
+        yield driver
 
 
 # The page's name in the address, what its text must hold, and how many
 # elements of which kind it must draw.
 PAGES = {
     "timeseries": (["accuracy", "train", "validation", "Step"], "svg", 1),
-    "scalars": (["accuracy", "learning_rate", "gradient_norm"], "svg", 1),
+    "scalars": (
+        ["accuracy", "optimizer/learning_rate", "optimizer/gradient_norm"],
+        "svg",
+        1,
+    ),
     "graphs": (
         ["conv1", "fc2", "cross_entropy", "gradients", "trainer", "evaluator"],
         "g.node",
@@ -179,7 +154,6 @@ def test_a_page_shows_the_training(
         text = browser.execute_script(TEXT)
         missing = [word for word in words if word not in text]
         drawn = browser.execute_script(COUNT, selector)
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    browser.save_screenshot(str(SCREENSHOTS / f"{page}.png"))
+    save_screenshot(browser, page)
     assert not missing, f"{page} does not show {missing}: {text[:2000]}"
     assert drawn >= count, f"{page} draws {drawn} elements {selector}"

@@ -142,10 +142,14 @@ def test_a_cell_is_darker_the_larger_its_part_of_the_row() -> None:
 def test_each_filter_is_scaled_to_the_whole_range(trained: Trained) -> None:
     folder, weights = trained
     for step, value in written(folder)["validation"]["conv1/filters"]:
-        found = images_of(value)
-        assert len(found) == 2
+        (grid,) = images_of(value)
         kernel = weights[step][0]
-        for number, picture in enumerate(found):
+        # Side by side, each in a frame of one pixel.
+        size = 8 * kernel.shape[0] + 2
+        for number in range(kernel.shape[-1]):
+            row, column = divmod(number, 2)
+            cell = grid[size * row :, size * column :][:size, :size]
+            picture = cell[1:-1, 1:-1]
             assert (picture.min(), picture.max()) == (0, 255)
             plain = kernel[:, :, 0, number]
             scaled = (plain - plain.min()) / np.ptp(plain) * 255
@@ -157,10 +161,8 @@ def test_each_filter_is_scaled_to_the_whole_range(trained: Trained) -> None:
 def test_a_filter_of_several_inputs_is_their_mean() -> None:
     kernel = np.arange(2 * 2 * 3 * 1, dtype=float).reshape(2, 2, 3, 1)
     (image,) = pictures.draw_filters(kernel)
-    assert image.shape == (16, 16, 1)
-    assert image[::8, ::8, 0].tolist() == pytest.approx(
-        np.array([[0, 1 / 3], [2 / 3, 1]])
-    )
+    assert image.shape == (18, 18, 1)
+    assert image[1:-1:8, 1:-1:8, 0].tolist() == [[0, 85], [170, 255]]
     # A filter without any difference is no division by zero.
     assert np.isfinite(pictures.draw_filters(np.ones((2, 2, 1, 1)))).all()
 

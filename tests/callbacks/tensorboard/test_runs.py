@@ -24,6 +24,7 @@ from keras_port.callbacks.tensorboard.event_files import SUFFIX
 from keras_port.callbacks.tensorboard.event_files import event_files
 from keras_port.callbacks.tensorboard.event_files import get_last_step
 from keras_port.callbacks.tensorboard.event_files import keep_steps
+from keras_port.callbacks.tensorboard.event_files import make_room
 from keras_port.callbacks.tensorboard.open_run import close_run
 from keras_port.callbacks.tensorboard.runs import RunWriters
 from keras_port.callbacks.tensorboard.step_scalars import StepScalars
@@ -71,7 +72,13 @@ def plain_curves(folder: Path) -> dict[tuple[str, str], dict[int, float]]:
         (run, tag): curve(folder, run, tag)
         for run, tags in written(folder).items()
         for tag in tags
-        if tag in ("loss", "accuracy", "learning_rate", "gradient_norm")
+        if tag
+        in (
+            "loss",
+            "accuracy",
+            "optimizer/learning_rate",
+            "optimizer/gradient_norm",
+        )
     }
 
 
@@ -116,7 +123,7 @@ def test_after_a_kill_and_a_resume_the_curves_are_those_of_one_run(
     assert list(killed["train", "loss"]) == list(range(1, 11))
     assert list(killed["validation", "loss"]) == [2, 4, 6, 8, 10]
     histograms = steps_of(tmp_path / "killed", "train", "dense/kernel")
-    assert histograms == [2, 4, 6, 8, 10]
+    assert histograms == [1, 2, 4, 6, 8, 10]
     assert len(graphs(tmp_path / "killed" / "train")) == 1
 
 
@@ -157,6 +164,14 @@ def test_later_steps_go_and_a_file_with_none_is_not_touched(
     keep_steps(tmp_path, 3)
     assert steps_of(tmp_path, "", "x") == [1, 2, 3]
     assert next(events_of(tmp_path)).file_version == "brain.Event:2"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    path = write_steps(tmp_path / "train", range(1, 6))
+    for name in (path.name, "labels.tsv"):
+        (path.parent / f".partial-99999999.abc-{name}").mkdir()
+    make_room(tmp_path, 5, overwrite=False)
+    assert list(path.parent.iterdir()) == event_files(path.parent)
 
 
 def test_all_is_on_the_disk_when_fit_ends(tmp_path: Path) -> None:

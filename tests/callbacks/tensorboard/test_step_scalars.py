@@ -95,7 +95,7 @@ def test_each_step_has_its_own_loss_norm_and_accuracy(
     steps = steps_by_hand(perceptron(), images(small_mnist), 10)
     for tag, values in (
         ("loss", [step.loss for step in steps]),
-        ("gradient_norm", [step.norm for step in steps]),
+        ("optimizer/gradient_norm", [step.norm for step in steps]),
         ("accuracy_1", [step.accuracy for step in steps]),
     ):
         points = curve(folder, "train", tag)
@@ -105,7 +105,7 @@ def test_each_step_has_its_own_loss_norm_and_accuracy(
 @pytest.mark.fault("B34")
 def test_a_constant_rate_is_there_at_each_step(course: Course) -> None:
     folder, _ = course
-    rates = curve(folder, "train", "learning_rate")
+    rates = curve(folder, "train", "optimizer/learning_rate")
     assert rates == dict.fromkeys(range(1, 11), 0.25)
 
 
@@ -113,9 +113,9 @@ def test_a_constant_rate_is_there_at_each_step(course: Course) -> None:
 def test_the_speed_has_points_at_true_steps(course: Course) -> None:
     folder, _ = course
     # The clock shows 0 after step 1, and 2 more each time it is asked.
-    speed = curve(folder, "train", "steps_per_second")
+    speed = curve(folder, "train", "speed/steps_per_second")
     assert speed == {4: 1.5, 8: 2.0, 10: 1.0}
-    examples = curve(folder, "train", "examples_per_second")
+    examples = curve(folder, "train", "speed/examples_per_second")
     assert examples == {4: 75.0, 8: 100.0, 10: 50.0}
 
 
@@ -136,7 +136,7 @@ def test_steps_are_iterations_when_one_call_makes_several(
     every = list(range(1, 11))
     for tag, values in (
         ("loss", [step.loss for step in steps]),
-        ("gradient_norm", [step.norm for step in steps]),
+        ("optimizer/gradient_norm", [step.norm for step in steps]),
     ):
         points = curve(tmp_path, "train", tag)
         assert list(points) == every
@@ -166,7 +166,7 @@ def test_a_second_fit_goes_on_with_the_curves(
     train(model, [board], steps=2)
     train(model, [board], steps=2)
     steps = steps_by_hand(small_model(), small_batches(), 2)
-    for tag in ("loss", "accuracy", "learning_rate"):
+    for tag in ("loss", "accuracy", "optimizer/learning_rate"):
         assert steps_of(tmp_path, "train", tag) == [1, 2, 3, 4], tag
     losses = curve(tmp_path, "train", "loss")
     first = [losses[1], losses[2]]
@@ -190,14 +190,14 @@ def test_the_rate_at_a_step_is_the_one_it_used(
     halved = [0.5, 0.25, 0.125, 0.0625]
     optimizer = keras.optimizers.SGD(schedule)
     train(make(optimizer=optimizer), [TensorBoard(tmp_path / "a")], steps=4)
-    scheduled = curve(tmp_path / "a", "train", "learning_rate")
+    scheduled = curve(tmp_path / "a", "train", "optimizer/learning_rate")
     assert scheduled == dict(zip(range(1, 5), halved, strict=True))
     # Before and behind this callback in the list.
     for name, places in (("b", slice(None)), ("c", slice(None, None, -1))):
         model = make(optimizer=keras.optimizers.SGD(0.5))
         callbacks = [TensorBoard(tmp_path / name), HalvedRate()]
         train(model, callbacks[places], steps=4)
-        rates = curve(tmp_path / name, "train", "learning_rate")
+        rates = curve(tmp_path / name, "train", "optimizer/learning_rate")
         assert rates == scheduled, name
 
 
@@ -248,31 +248,41 @@ def test_a_stock_model_on_arrays_has_a_loss_at_each_step(
     assert list(losses) == list(range(1, 13))
     values = [step.loss for step in steps]
     assert list(losses.values()) == pytest.approx(values, **ROUNDING)
-    assert "gradient_norm" not in written(tmp_path)["train"]
+    assert "optimizer/gradient_norm" not in written(tmp_path)["train"]
 
 
 def test_no_step_is_lost_in_a_long_epoch(tmp_path: Path) -> None:
     model = small_model()
     train(model, [TensorBoard(tmp_path, write_graph=False)], steps=300)
-    for tag in ("loss", "gradient_norm", "learning_rate", "accuracy"):
+    for tag in (
+        "loss",
+        "optimizer/gradient_norm",
+        "optimizer/learning_rate",
+        "accuracy",
+    ):
         assert steps_of(tmp_path, "train", tag) == list(range(1, 301)), tag
-    assert steps_of(tmp_path, "train", "steps_per_second") == [256, 300]
+    assert steps_of(tmp_path, "train", "speed/steps_per_second") == [256, 300]
     # Nobody asks for norms any more.
     assert int(model.step_log.norm_freq) == 0
 
 
 def test_update_freq_thins_all_curves(tmp_path: Path) -> None:
     train(small_model(), [TensorBoard(tmp_path, update_freq=3)], steps=8)
-    for tag in ("loss", "gradient_norm", "learning_rate", "accuracy"):
+    for tag in (
+        "loss",
+        "optimizer/gradient_norm",
+        "optimizer/learning_rate",
+        "accuracy",
+    ):
         assert steps_of(tmp_path, "train", tag) == [3, 6], tag
-    norms = curve(tmp_path, "train", "gradient_norm")
+    norms = curve(tmp_path, "train", "optimizer/gradient_norm")
     assert np.isfinite(list(norms.values())).all()
 
 
 def test_a_step_of_several_batches_is_there_once(tmp_path: Path) -> None:
     model = small_model(gradient_accumulation_steps=2)
     train(model, [TensorBoard(tmp_path)], steps=8)
-    for tag in ("loss", "learning_rate", "accuracy"):
+    for tag in ("loss", "optimizer/learning_rate", "accuracy"):
         assert steps_of(tmp_path, "train", tag) == [1, 2, 3, 4], tag
     by_hand = small_model(gradient_accumulation_steps=2)
     steps = steps_by_hand(by_hand, small_batches(), 8)
@@ -305,7 +315,11 @@ def test_a_train_step_of_ones_own_has_its_loss_and_rate(
     assert losses == pytest.approx(
         {at: step.loss for at, step in enumerate(steps, 1)}, **ROUNDING
     )
-    assert list(curve(tmp_path, "train", "learning_rate")) == [1, 2, 3]
+    assert list(curve(tmp_path, "train", "optimizer/learning_rate")) == [
+        1,
+        2,
+        3,
+    ]
 
 
 class Clipped(GradientModel):

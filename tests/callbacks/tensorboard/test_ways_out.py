@@ -96,7 +96,7 @@ def test_every_second_all_steps_are_on_the_disk(
     assert steps_of(tmp_path, "train", "loss") == list(range(1, 10))
     if make is small_model:
         # These extra writes are no points of the speed.
-        assert steps_of(tmp_path, "train", "steps_per_second") == [9]
+        assert steps_of(tmp_path, "train", "speed/steps_per_second") == [9]
 
 
 def test_an_interrupted_training_is_closed(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_it_works_in_a_loop_of_ones_own(
     hooks.on_epoch_end(0, {})
     hooks.on_train_end()
     assert steps_of(tmp_path, "train", "loss") == [1, 2, 3]
-    assert steps_of(tmp_path, "train", "learning_rate") == [1, 2, 3]
+    assert steps_of(tmp_path, "train", "optimizer/learning_rate") == [1, 2, 3]
 
 
 @pytest.mark.fault("P10")
@@ -216,7 +216,7 @@ def test_several_optimizers_have_no_curve_of_their_rate(
     )
     train(stock_model(optimizer), [TensorBoard(tmp_path)], steps=3)
     assert steps_of(tmp_path, "train", "loss") == [1, 2, 3]
-    assert "learning_rate" not in written(tmp_path)["train"]
+    assert "optimizer/learning_rate" not in written(tmp_path)["train"]
 
 
 class Sampling(keras.layers.Layer):
