@@ -1,4 +1,4 @@
-"""The notebooks have what the pages have."""
+"""The notebooks and the site have what the pages have."""
 
 from pathlib import Path
 
@@ -14,6 +14,18 @@ DOCS = checkout.ROOT / "docs"
 def test_the_course_has_eight_notebooks() -> None:
     assert len(notebooks.COURSE) == 8
     assert notebooks.COURSE.items() <= notebooks.NOTEBOOKS.items()
+
+
+def test_the_site_has_every_page() -> None:
+    # Sphinx warns as well, but is not part of these tests.
+    listed = [
+        line.rpartition(" <")[2].removesuffix(">")
+        for block in markdown.blocks(DOCS / "index.md")
+        for line in block.code.splitlines()
+        if line and not line.startswith(":")
+    ]
+    pages = {path.stem for path in DOCS.glob("*.md")} - {"index"}
+    assert sorted(listed) == sorted(pages | {"api/index"})
 
 
 def test_every_page_with_figures_is_a_notebook() -> None:
