@@ -9,9 +9,9 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
 import pytest
 
+from benchmarks.trials.endings import find_differences
 from keras_port.callbacks.tensorboard.event_files import event_files
 from keras_port.callbacks.tensorboard.event_files import events
 from keras_port.checkpoints import read_record
@@ -89,30 +89,6 @@ def content_of(workdir: Path) -> dict[str, Any]:
     }
 
 
-def differences(left: Any, right: Any, path: str = "") -> list[str]:
-    """Returns where two nested contents are not equal to the bit."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        return [
-            line
-            for key in sorted({*left, *right}, key=str)
-            for line in differences(
-                left.get(key), right.get(key), f"{path}/{key}"
-            )
-        ]
-    if isinstance(left, list) and isinstance(right, list):
-        if len(left) != len(right):
-            return [f"{path}: {len(left)} and {len(right)} values"]
-        return [
-            line
-            for at, pair in enumerate(zip(left, right, strict=True))
-            for line in differences(*pair, f"{path}/{at}")
-        ]
-    if isinstance(left, np.ndarray):
-        same = np.array_equal(left, right, equal_nan=left.dtype.kind == "f")
-        return [] if same else [f"{path}: {left} and {right}"]
-    return [] if left == right else [f"{path}: {left!r} and {right!r}"]
-
-
 def check_kills(tmp_path: Path, kills: int) -> None:
     """Kills a run so often, and compares it with one that is never killed."""
     generator = random.Random(SEED)
@@ -125,7 +101,9 @@ def check_kills(tmp_path: Path, kills: int) -> None:
         done += 1
     finish(workdir, kills)
     finish(tmp_path / "plain", kills)
-    assert not differences(content_of(workdir), content_of(tmp_path / "plain"))
+    assert not find_differences(
+        content_of(workdir), content_of(tmp_path / "plain")
+    )
     assert "nothing left to do" in finish(workdir, kills)
 
 
