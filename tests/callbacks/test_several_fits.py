@@ -205,14 +205,18 @@ def is_equal(left: Any, right: Any) -> bool:
 
 
 @pytest.mark.fault("R4")
+@pytest.mark.parametrize(
+    "kills", [(8,), pytest.param((2, 7, 11, 13), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.__name__)
 def test_a_killed_program_ends_as_one_that_was_not(
     tmp_path: Path,
     new_process: Callable[[], None],
     program: Callable[[Path, Kill], Any],
+    kills: tuple[int, ...],
 ) -> None:
     expected = program(tmp_path / "reference", Kill(None))
-    for after in (2, 7, 8, 11):
+    for after in kills:
         workdir = tmp_path / f"killed_{after}"
         new_process()
         with pytest.raises(KilledError):
@@ -224,6 +228,7 @@ def test_a_killed_program_ends_as_one_that_was_not(
     assert is_equal(program(workdir, Kill(None)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.fault("R4")
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.__name__)
 def test_a_program_that_is_killed_again_and_again(

@@ -37,7 +37,9 @@ def test_a_strategy_has_as_many_replicas_as_it_was_asked_for() -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "2"])
 def test_a_number_that_is_none_is_refused(number: Any) -> None:
-    with pytest.raises(ValueError, match="`num_devices` must be a positive"):
+    with pytest.raises(
+        ValueError, match="`num_devices` must be an integer from 1 to 256"
+    ):
         distribution.mirrored_strategy(number)
 
 

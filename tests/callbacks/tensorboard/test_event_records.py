@@ -118,7 +118,7 @@ def test_a_pipe_and_a_device_are_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.fault("R9")
 @pytest.mark.parametrize(
-    "count", [150, pytest.param(10_000, marks=pytest.mark.slow)]
+    "count", [40, pytest.param(10_000, marks=pytest.mark.slow)]
 )
 def test_mutated_files_are_read(tmp_path: Path, count: int) -> None:
     path = write_steps(tmp_path, range(1, 6))

@@ -277,6 +277,7 @@ def test_s11_a_list_of_billions_of_elements_is_refused(
     assert "elements" in list_graph(path).refused[0].reason
 
 
+@pytest.mark.slow
 def test_s1_constants_that_grow_take_no_memory_here(tmp_path: Path) -> None:
     hostile.write(
         tmp_path / "m.meta",
@@ -356,6 +357,7 @@ def test_a_process_that_cannot_start_is_one_line(
         list_graph(path)
 
 
+@pytest.mark.slow
 def test_the_process_can_open_and_write_nothing_and_ends_with_this_one(
     tmp_path: Path,
 ) -> None:
@@ -511,6 +513,7 @@ def test_a_constant_that_is_a_handle_is_refused(tmp_path: Path) -> None:
     assert "handle" in list_graph(path).refused[0].reason
 
 
+@pytest.mark.slow
 def test_many_placeholders_take_neither_time_nor_memory(tmp_path: Path) -> None:
     count = 20_000
     nodes = [placeholder(f"x{n}", 2) for n in range(count)]
