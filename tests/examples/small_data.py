@@ -102,6 +102,7 @@ def check_results(workdir: Path, results: runs.Results) -> None:
         assert 0 <= content[name] <= 1
     # And, where TensorBoard is told, logs/.
     assert {path.name for path in workdir.iterdir()} - {"logs"} == {
+        "history.csv",
         "model.keras",
         "results.json",
         "run.json",

@@ -122,7 +122,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 PAGES = {
     "timeseries": (["accuracy", "train", "validation", "Step"], "svg", 1),
     "scalars": (
-        ["accuracy", "optimizer/learning_rate", "optimizer/gradient_norm"],
+        ["accuracy", "loss", "optimizer", "speed"],
         "svg",
         1,
     ),
