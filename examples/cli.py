@@ -341,11 +341,11 @@ def format_tensorboard_command(log_dir: pathlib.Path) -> str:
     comment of the shell.
     """
     program = pathlib.Path(sys.executable).with_name("tensorboard")
-    command = [os.path.relpath(program)]
-    if not program.exists():
-        command = [sys.executable, "-m", "tensorboard.main"]
-    if command[0].startswith(os.pardir):
-        command[0] = str(program)
+    command = [sys.executable, "-m", "tensorboard.main"]
+    if program.exists():
+        here = pathlib.Path.cwd()
+        is_below = program.is_relative_to(here)
+        command = [str(program.relative_to(here) if is_below else program)]
     return (
         shlex.join([*command, "--logdir", str(log_dir)])
         + "  # http://localhost:6006"

@@ -14,7 +14,7 @@ import numpy as np
 from keras_port._support import INT64_MAX
 from keras_port._support import show_name
 
-# To be raised with every change of `SNAPSHOT`.
+# Increase it with every change of `SNAPSHOT`.
 VERSION = 2
 # Raises `ValueError` if a value is not what belongs at a place.
 Check = Callable[[Any, str], None]

@@ -11,7 +11,7 @@ from absl import logging
 import keras
 
 from keras_port.callbacks._snapshot_content import check_snapshot
-from keras_port.checkpoints import read_snapshot
+from keras_port.checkpoints import read_snapshot_and_notes
 from keras_port.checkpoints import write_snapshot
 
 # The first `fit` has no number in its names.
@@ -44,7 +44,8 @@ class SnapshotDirectory:
             fit: Number of the `fit`.
 
         Returns:
-            The content, with `path`, the file; `None` without a snapshot.
+            The content, with the `notes` and `path`, the file; `None` without
+            a snapshot.
 
         Raises:
             ValueError: If there are only snapshots of later ones.
@@ -54,12 +55,12 @@ class SnapshotDirectory:
             if number > fit:
                 continue
             try:
-                content = read_snapshot(path)
+                content, notes = read_snapshot_and_notes(path)
                 check_content(path, content, number, step)
             except ValueError as error:
                 logging.warning("%s The snapshot before it is used.", error)
             else:
-                return {**content, "path": path}
+                return {**content, "notes": notes, "path": path}
         if found and found[-1][0] > fit:
             raise ValueError(
                 f"{self.directory} has snapshots of a later `fit`, but no "
@@ -91,8 +92,9 @@ class SnapshotDirectory:
         self._remove_old(fit)
 
     def _remove_old(self, fit: int) -> None:
+        found = self.list_paths()
         for other in range(fit + 1):
-            paths = [p for number, _, p in self.list_paths() if number == other]
+            paths = [path for number, _, path in found if number == other]
             keep = self.max_to_keep if other == fit else 1
             for path in paths[:-keep]:
                 path.unlink(missing_ok=True)

@@ -212,11 +212,6 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
                 table[name] = list(values)
         return table
 
-    def build_metrics(self) -> None:
-        """Creates the model's metrics, where there will be no step to do it."""
-        if self._evaluator is not None:
-            self._evaluator.build_metrics()
-
     @property
     def state_name(self) -> str:
         """Tells this evaluation from others in a snapshot."""

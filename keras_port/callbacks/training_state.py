@@ -35,7 +35,6 @@ from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.checkpoints import BackgroundWriter
 from keras_port.checkpoints import DirectoryLock
 from keras_port.checkpoints import make_writable_directory
-from keras_port.checkpoints import read_notes
 from keras_port.checkpoints import remove_leftovers
 from keras_port.training import TrainingIsOverError
 from keras_port.training import build_metrics
@@ -657,7 +656,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             if getattr(participant, "stopped_step", None) is not None:
                 self._is_over = True
         if self.clock is not None:
-            self.clock.set_notes(read_notes(snapshot["path"]))
+            self.clock.set_notes(snapshot["notes"])
         if self._is_over and snapshot["last_logs"]:
             self._restored_epochs.append(epoch)
             history = self.model.history.history
@@ -829,4 +828,15 @@ def get_callback_state(name: str, callback: Any) -> dict[str, Any]:
             "dictionaries with string keys, lists, numbers, strings, None and "
             f"arrays. Received: {found}"
         )
-    return state
+    # The file is written while the callback goes on.
+    copied: dict[str, Any] = copy_containers(state)
+    return copied
+
+
+def copy_containers(value: Any) -> Any:
+    """Returns copies of dictionaries and lists; arrays stay the same."""
+    if isinstance(value, dict):
+        return {key: copy_containers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [copy_containers(one) for one in value]
+    return value

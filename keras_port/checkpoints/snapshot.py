@@ -83,21 +83,22 @@ def read_snapshot(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ValueError: If the file is not complete; every member has a checksum.
     """
-    with name_snapshot_in_errors(path):
-        arrays, manifest = read_arrays_and_manifest(path)
-        content: dict[str, Any] = unpack(manifest["content"], arrays)
-        return content
+    content, _ = read_snapshot_and_notes(path)
+    return content
 
 
-def read_notes(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Returns the notes of a file of `write_snapshot`.
+def read_snapshot_and_notes(
+    path: str | os.PathLike[str],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the content and the notes of a file of `write_snapshot`.
 
     Raises:
         ValueError: If the file is not complete.
     """
     with name_snapshot_in_errors(path):
-        _, manifest = read_arrays_and_manifest(path)
-        return dict(manifest.get("notes", {}))
+        arrays, manifest = read_arrays_and_manifest(path)
+        content: dict[str, Any] = unpack(manifest["content"], arrays)
+        return content, dict(manifest.get("notes", {}))
 
 
 def read_arrays_and_manifest(

@@ -18,8 +18,8 @@ class Results:
         best_step: Step with the best validation, 0 if there was no validation.
         validation_accuracy: With the weights of that step.
         test_accuracy: With the same weights.
-        seconds: Wall time of `Run.fit`; of the last call if the run was
-            resumed.
+        seconds: Wall time of `Run.fit`, of all starts together, without the
+            steps that a kill has lost.
         examples_per_second: Training examples per second after the first call,
             with validation, saving and logging included. 0 if the batches
             have no fixed size.

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_port.callbacks import TrainingState
 from keras_port.callbacks import _snapshots
+from keras_port.callbacks.training_state import get_callback_state
 from keras_port.checkpoints.snapshot import read_snapshot
 from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.layers import Dropout
@@ -501,3 +502,21 @@ def test_snapshots_keep_every_kind_of_value(tmp_path: Path) -> None:
     for name, array in content["arrays"].items():
         assert loaded["arrays"][name].dtype == array.dtype
         np.testing.assert_array_equal(loaded["arrays"][name], array)
+
+
+def test_a_state_that_changes_while_it_is_written_is_a_copy() -> None:
+    class Counter(keras.callbacks.Callback):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen = [1]
+
+        def get_state(self) -> dict[str, Any]:
+            return {"seen": self.seen, "in": {"list": [self.seen]}}
+
+        def set_state(self, state: dict[str, Any]) -> None:
+            pass
+
+    counter = Counter()
+    state = get_callback_state("Counter:0", counter)
+    counter.seen.append(2)
+    assert state == {"seen": [1], "in": {"list": [[1]]}}
