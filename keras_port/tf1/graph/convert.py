@@ -1,5 +1,6 @@
-"""Makes the program of a layer from a `.meta` file and a checkpoint."""
+"""Makes the program of a layer from a graph and a checkpoint."""
 
+from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -10,25 +11,30 @@ import numpy as np
 import tensorflow as tf
 
 from keras_port.tf1._files import open_checkpoint
+from keras_port.tf1.graph.names import choose_trained
+from keras_port.tf1.graph.names import find_inputs
+from keras_port.tf1.graph.names import find_outputs
 from keras_port.tf1.graph.phase import Phase
 from keras_port.tf1.graph.read import FixedInput
+from keras_port.tf1.graph.read import GraphFile
 from keras_port.tf1.graph.read import GraphInput
-from keras_port.tf1.graph.read import MetaFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import PathLike
 from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import Variable
-from keras_port.tf1.graph.read import find_saved_values
 from keras_port.tf1.graph.read import find_tensor
+from keras_port.tf1.graph.read import has_variables
+from keras_port.tf1.graph.read import make_variables_of_constants
 from keras_port.tf1.graph.read import name_file_in_errors
 from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import protos
-from keras_port.tf1.graph.read import read_meta_file
+from keras_port.tf1.graph.read import read_graph_file
 from keras_port.tf1.graph.read import read_values
 from keras_port.tf1.graph.read import variable_dtype
 from keras_port.tf1.graph.read import variable_name
+from keras_port.tf1.graph.select import drop_devices
 from keras_port.tf1.graph.select import find_custom_gradients
 from keras_port.tf1.graph.select import find_functions
 from keras_port.tf1.graph.select import find_needed
@@ -46,116 +52,160 @@ VARIABLE_TYPES = frozenset(
 )
 
 
-def convert(
-    path: PathLike,
-    inputs: Sequence[str] | str,
-    outputs: Sequence[str] | str,
-    constants: Mapping[str, Any],
-    checkpoint: PathLike | None,
-    *,
-    trainable: bool,
-) -> tuple[Program, list[np.ndarray]]:
-    """Returns the program of a layer, and the values of its variables.
+@dataclasses.dataclass(frozen=True)
+class Wishes:
+    """What a user wants of a graph. The arguments are those of `GraphLayer`."""
 
-    The arguments are those of `GraphLayer`.
-    """
-    source = read_meta_file(path)
+    inputs: str | Sequence[str] | None
+    outputs: str | Sequence[str] | None
+    signature: str | None
+    constants: Mapping[str, Any]
+    shapes: Mapping[str, Sequence[int | None]]
+    checkpoint: PathLike | None
+    trainable: bool | str | Sequence[str]
+
+
+def convert(path: PathLike, wishes: Wishes) -> tuple[Program, list[np.ndarray]]:
+    """Returns the program of a layer, and the values of its variables."""
+    source = read_graph_file(path)
     with name_file_in_errors(source.path):
-        cuts = find_tensors(inputs, source.scope, "inputs")
-        wanted = find_tensors(outputs, source.scope, "outputs")
-        values_by_key = {
-            find_tensor(name, source.scope, "constants"): value
-            for name, value in constants.items()
-        }
-        if set(cuts) & values_by_key.keys():
-            raise ValueError(
-                "`constants` must not name a tensor of `inputs`. Received: "
-                f"{sorted(set(cuts) & values_by_key.keys())} in both."
+        trained = choose_trained(source, wishes.trainable)
+        values: dict[str, np.ndarray] = {}
+        if not has_variables(source):
+            source, values = make_variables_of_constants(
+                source, trained.__contains__
             )
-        program = make_program(
-            source, cuts, wanted, values_by_key, trainable=trainable
-        )
-        if not program.variables and checkpoint is None:
-            return program, []  # A frozen graph has no checkpoint.
-        values = read_values(
-            program.variables,
-            find_saved_values(source.meta, source.scope, source.collections),
-            open_checkpoint(
-                source.path.with_suffix("")
-                if checkpoint is None
-                else checkpoint,
-                "checkpoint",
-            ),
-        )
+        program = make_program(source, wishes, trained)
+        missing = [one for one in program.variables if one.name not in values]
+        if missing or wishes.checkpoint is not None:
+            checkpoint = wishes.checkpoint or source.checkpoint
+            if checkpoint is None:
+                raise ValueError(
+                    f"This {source.kind} has variables without values, such "
+                    f"as {missing[0].name!r}. Give the `checkpoint` that was "
+                    "saved with it."
+                )
+            file = open_checkpoint(checkpoint, "checkpoint")
+            values |= read_values(missing, source, file)
+        ordered = [values[one.name] for one in program.variables]
         variables = tuple(
             dataclasses.replace(one, shape=value.shape)
-            for one, value in zip(program.variables, values, strict=True)
+            for one, value in zip(program.variables, ordered, strict=True)
         )
-        return dataclasses.replace(program, variables=variables), values
-
-
-def find_tensors(
-    names: Sequence[str] | str, scope: Scope, argument: str
-) -> list[str]:
-    """Returns the keys of the tensors that a user has named."""
-    listed = [names] if isinstance(names, str) else list(names)
-    keys = [find_tensor(name, scope, argument) for name in listed]
-    if not keys or len(set(keys)) < len(keys):
-        raise ValueError(
-            f"`{argument}` must name at least one tensor, and each once. "
-            f"Received: {argument}={listed}."
-        )
-    return keys
+        return dataclasses.replace(program, variables=variables), ordered
 
 
 def make_program(
-    source: MetaFile,
-    cuts: list[str],
-    wanted: list[str],
-    constants: dict[str, Any],
-    *,
-    trainable: bool,
+    source: GraphFile, wishes: Wishes, trained: frozenset[str]
 ) -> Program:
     """Returns the program of a layer.
 
     Args:
-        source: The `.meta` file.
-        cuts: Keys of the inputs.
-        wanted: Keys of the outputs.
-        constants: Values of other tensors, by key.
-        trainable: Whether the variables are trained.
+        source: The graph.
+        wishes: What the layer is to compute.
+        trained: Names of the variables that train.
     """
-    scope, given = source.scope, [*cuts, *constants]
+    scope = source.scope
+    inputs = find_inputs(wishes.inputs, source, wishes.signature)
+    wanted = find_outputs(wishes.outputs, source, wishes.signature)
+    cuts = [one.key for one in inputs]
+    constants = find_constants(wishes.constants, cuts, scope)
+    shapes = find_shapes(wishes.shapes, cuts, scope)
+    given = [*cuts, *constants]
     keep = find_needed(wanted, scope, given)
-    check_operations(source, keep, trainable=trainable)
+    is_trained = bool(trained)
+    check_operations(source, keep, is_trained=is_trained)
     updates, losses = find_updates_and_losses(source, keep, given)
     more = find_needed([*updates, *losses], scope, given, keep)
-    check_operations(source, more, trainable=trainable)
+    check_operations(source, more, is_trained=is_trained)
     keep |= more
     # The operations before the inputs tell the shapes of the inputs.
     whole = keep | find_needed([*wanted, *given], scope, ())
-    specs = infer_specs(make_graph(source, whole, ()), [*given, *wanted])
+    specs = infer_specs(
+        make_graph(source, whole, ()), [*given, *wanted], shapes
+    )
+    graph = make_graph(source, keep, given)
+    drop_devices(graph)
     return Program(
-        make_graph(source, keep, given),
+        graph,
         tuple(
             GraphInput(
-                key, specs[key].dtype.name, shape_as_tuple(specs[key].shape)
+                one.key,
+                specs[one.key].dtype.name,
+                shape_as_tuple(specs[one.key].shape),
+                one.sparse,
             )
-            for key in cuts
+            for one in inputs
         ),
         tuple(wanted),
         tuple(
-            make_constant(key, value, specs[key])
+            make_constant(key, value, find_spec(key, scope, specs))
             for key, value in constants.items()
         ),
         tuple(updates),
         tuple(losses),
-        tuple(find_variables(source, keep, trainable=trainable)),
+        tuple(find_variables(source, keep, trained)),
+    )
+
+
+def find_constants(
+    constants: Mapping[str, Any], cuts: Sequence[str], scope: Scope
+) -> dict[str, Any]:
+    """Returns the values of constants, by key."""
+    found = {
+        find_tensor(name, scope, "constants"): value
+        for name, value in constants.items()
+    }
+    if set(cuts) & found.keys():
+        raise ValueError(
+            "`constants` must not name a tensor of `inputs`. Received: "
+            f"{sorted(set(cuts) & found.keys())} in both."
+        )
+    return found
+
+
+def find_shapes(
+    shapes: Mapping[str, Sequence[int | None]],
+    cuts: Sequence[str],
+    scope: Scope,
+) -> dict[str, tf.TensorShape]:
+    """Returns the shapes that the user has given for inputs, by key."""
+    found = {}
+    for name, shape in shapes.items():
+        key = find_tensor(name, scope, "shapes")
+        if key not in cuts:
+            raise ValueError(
+                f"`shapes` must name inputs. Received: {name!r}; inputs: "
+                f"{list(cuts)}."
+            )
+        try:
+            found[key] = tf.TensorShape(tuple(shape))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`shapes[{name!r}]` must hold sizes, with `None` for an open "
+                f"one, such as (None, 784). Received: {shape!r}."
+            ) from error
+    return found
+
+
+def find_spec(
+    key: str, scope: Scope, specs: Mapping[str, tf.TensorSpec]
+) -> tf.TensorSpec:
+    """Returns the shape and type of a value that replaces a tensor.
+
+    A value in the place of a variable is one of the variable's type.
+    """
+    node = scope.node(key)
+    if node.op not in operations.VARIABLES:
+        return specs[key]
+    shape = node.proto.attr["shape"].shape
+    return tf.TensorSpec(
+        None if shape.unknown_rank else shape, variable_dtype(node)
     )
 
 
 def make_graph(
-    source: MetaFile, names: Mapping[str, None], given: Sequence[str]
+    source: GraphFile, names: Mapping[str, None], given: Sequence[str]
 ) -> protos.GraphDef:
     """Returns a graph of some operations and the functions they call."""
     nodes = (source.scope.nodes[name] for name in names)
@@ -164,12 +214,12 @@ def make_graph(
 
 
 def check_operations(
-    source: MetaFile, names: Iterable[str], *, trainable: bool
+    source: GraphFile, names: Iterable[str], *, is_trained: bool
 ) -> None:
     """Raises an error if an operation cannot run, or cannot be trained."""
     parts = find_parts(names, source.scope, source.functions)
     raise_if_refused(find_refusals(parts, source.functions))
-    if trainable:
+    if is_trained:
         raise_if_refused(find_custom_gradients(parts))
 
 
@@ -203,10 +253,9 @@ def make_constant(key: str, value: Any, spec: tf.TensorSpec) -> FixedInput:
 
 
 def find_variables(
-    source: MetaFile, names: Mapping[str, None], *, trainable: bool
+    source: GraphFile, names: Mapping[str, None], trained: Container[str]
 ) -> list[Variable]:
     """Returns the variables among some operations, in the graph's order."""
-    trained = source.collections.trainable if trainable else frozenset()
     found: dict[str, Variable] = {}
     for node in source.scope.nodes.values():
         if node.name in names and node.op in operations.VARIABLES:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
+import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -11,6 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_port.tf1.graph.bind import group_inputs
+from keras_port.tf1.graph.bind import open_first_axis
+from keras_port.tf1.graph.read import GraphInput
 from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import Variable
 from keras_port.tf1.graph.read import load_program
@@ -75,25 +79,30 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         self,
         path: str | os.PathLike[str],
         *,
-        inputs: str | Sequence[str],
-        outputs: str | Sequence[str],
+        inputs: str | Sequence[str] | None = None,
+        outputs: str | Sequence[str] | None = None,
+        signature: str | None = None,
         constants: Mapping[str, Any] | None = None,
+        shapes: Mapping[str, Sequence[int | None]] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
-        trainable: bool = True,
+        trainable: bool | str | Sequence[str] = True,
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
+        from keras_port.tf1.graph.convert import Wishes
         from keras_port.tf1.graph.convert import convert
 
-        program, values = convert(
-            path,
+        wishes = Wishes(
             inputs,
             outputs,
+            signature,
             constants or {},
+            shapes or {},
             checkpoint,
-            trainable=trainable,
+            trainable,
         )
-        super().__init__(trainable=trainable, name=name, **kwargs)
+        program, values = convert(path, wishes)
+        super().__init__(trainable=bool(trainable), name=name, **kwargs)
         with name_file_in_errors(pathlib.Path(path)):
             self._build_network(program, values)
 
@@ -102,6 +111,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         """Makes the variables, with zeros if their values are loaded later."""
         from keras_port.tf1.graph.network import Network
+        from keras_port.tf1.graph.network import OutputSpec
 
         # Neither Keras nor TensorFlow looks into an object of this class, and
         # a layer with functions among its attributes cannot be exported.
@@ -111,7 +121,20 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             for number, one in enumerate(program.variables)
         ]
         # Traces the graph now, so that errors come before the training.
-        self._output_specs = self._network.find_output_specs(self._get_values())
+        given = self._get_values()
+        self._output_specs = self._network.find_output_specs(given)
+        if values is not None:
+            self._network.program = dataclasses.replace(
+                program,
+                batch_size=self._network.find_batch_size(
+                    self._output_specs, given
+                ),
+            )
+        if self._network.program.batch_size is not None:
+            self._output_specs = [
+                OutputSpec((None, *(one.shape or ())[1:]), one.dtype)
+                for one in self._output_specs
+            ]
         # XLA cannot compute the gradients of loops.
         self.supports_jit = False
         self.built = True
@@ -156,8 +179,8 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
                 variable.assign(results.changed[record.identity])
         # The operations of TensorArrays may lose the shape.
         outputs = [
-            tf.ensure_shape(output, shape)
-            for output, (shape, _) in zip(
+            output if one.shape is None else tf.ensure_shape(output, one.shape)
+            for output, one in zip(
                 results.outputs, self._output_specs, strict=True
             )
         ]
@@ -167,31 +190,42 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         """Returns a model that consists of this layer only.
 
         Its inputs have the names and shapes that they have in the graph.
+
+        Raises:
+            ValueError: If the graph does not tell the shape of an input.
         """
-        inputs = []
-        for one in self._network.program.inputs:
-            if one.shape is None:
-                raise ValueError(
-                    f"The graph does not tell the shape of its input "
-                    f"{one.key!r}. Call the layer on a `keras.Input` with the "
-                    "shape of your data instead."
-                )
-            name = one.key.removesuffix(":0").replace("/", "_")
-            inputs.append(
-                keras.Input(
-                    batch_shape=one.shape,
-                    dtype=one.dtype,
-                    name=name.replace(":", "_"),
-                )
-            )
+        program = self._network.program
+        open_inputs = (
+            program.inputs
+            if program.batch_size is None
+            else [open_first_axis(one) for one in program.inputs]
+        )
+        groups = group_inputs(open_inputs)
+        inputs = [make_keras_input(one) for one in groups]
         given = inputs[0] if len(inputs) == 1 else inputs
         return keras.Model(given, self(given))
 
     def compute_output_spec(self, inputs: Any, training: Any = None) -> Any:
-        """Returns the shapes and types of the outputs in the graph."""
-        del inputs, training
-        specs = [keras.KerasTensor(*spec) for spec in self._output_specs]
-        return specs[0] if len(specs) == 1 else specs
+        """Returns the shapes and types of the outputs.
+
+        Raises:
+            ValueError: If neither the graph nor `inputs` tells a shape.
+        """
+        del training
+        specs = self._output_specs
+        if any(one.shape is None for one in specs):
+            given = keras.tree.flatten(inputs)
+            specs = self._network.infer_output_specs([o.shape for o in given])
+        for key, one in zip(self._network.program.outputs, specs, strict=True):
+            if one.shape is None:
+                raise ValueError(
+                    "A functional model needs the number of axes of the output "
+                    f"{key!r}, and the graph does not tell it. Call the layer "
+                    "in the `call` of a `keras.Model` of your own, and reshape "
+                    "its output there."
+                )
+        found = [keras.KerasTensor(*spec) for spec in specs]
+        return found[0] if len(found) == 1 else found
 
     def _get_values(self) -> list[tf.Tensor]:
         """Returns the values of the variables."""
@@ -245,6 +279,32 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             for variable in layer._variables_of_graph:
                 variable.trainable = False
         return layer
+
+
+def make_keras_input(group: Sequence[GraphInput]) -> keras.KerasTensor:
+    """Returns the input of a model for one input of the graph."""
+    first = group[0]
+    shape = first.shape
+    name = first.sparse or first.key.removesuffix(":0")
+    if first.sparse:
+        # One row of indices for every element, one column for every axis.
+        axes = None if shape is None else shape[1]
+        shape = None if axes is None else (None,) * axes
+    if shape is None:
+        fix = (
+            "Call the layer on a `keras.Input(..., sparse=True)`"
+            if first.sparse
+            else f"Give it, as in `shapes={{{name!r}: (None, 784)}}`"
+        )
+        raise ValueError(
+            f"The graph does not tell the shape of its input {name!r}. {fix}."
+        )
+    return keras.Input(
+        batch_shape=shape,
+        dtype=group[1].dtype if first.sparse else first.dtype,
+        sparse=bool(first.sparse),
+        name=name.replace("/", "_").replace(":", "_"),
+    )
 
 
 def is_safe_mode_on() -> bool:

@@ -1,6 +1,5 @@
 """Runs a program, traced once for training and once for inference."""
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 import functools
 from typing import Any
@@ -8,7 +7,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from keras_port.tf1._files import first_line
+from keras_port.tf1.graph.batches import are_rows_independent
+from keras_port.tf1.graph.batches import check_rows
+from keras_port.tf1.graph.batches import find_batch_size
+from keras_port.tf1.graph.batches import pad_rows
+from keras_port.tf1.graph.batches import run_in_parts
+from keras_port.tf1.graph.bind import bind_inputs
 from keras_port.tf1.graph.read import GRAPH_ERRORS
 from keras_port.tf1.graph.read import FixedInput
 from keras_port.tf1.graph.read import GraphInput
@@ -16,7 +20,6 @@ from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import function_scopes
 from keras_port.tf1.graph.read import graph_scope
 from keras_port.tf1.graph.read import operation_name
-from keras_port.tf1.graph.read import tensor_key
 from keras_port.tf1.graph.select import AssignedVariables
 from keras_port.tf1.graph.select import find_needed
 from keras_port.tf1.graph.select import find_parts
@@ -33,6 +36,18 @@ from keras_port.tf1.graph.trace import as_tensor
 # What replaces an unknown size in the first trial and in the second.
 TRIAL_SIZES = (2, 3)
 Shape = tuple[int | None, ...]
+
+
+class OutputSpec(NamedTuple):
+    """What an output is.
+
+    Args:
+        shape: Its shape, `None` if not even the number of axes is known.
+        dtype: Name of its type.
+    """
+
+    shape: Shape | None
+    dtype: str
 
 
 class Results(NamedTuple):
@@ -100,7 +115,8 @@ class Network:
             training: A bool or `None`, or a tensor, which decides when the
                 program runs.
         """
-        inputs = bind_inputs(given, self.program.inputs)
+        program = self.program
+        inputs = bind_inputs(given, program.inputs, program.batch_size)
         known = (
             tf.get_static_value(training)
             if tf.is_tensor(training)
@@ -132,9 +148,34 @@ class Network:
         training: bool,
     ) -> Results:
         """Runs the function of a training step or that of inference."""
+        size = self.program.batch_size
         function = self._training if training else self._inference
-        results: Results = function(list(inputs), list(values))
-        return results
+        if training and size is not None:
+            inputs = check_rows(inputs, size)
+        if training or size is None:
+            results: Results = function(list(inputs), list(values))
+            return results
+
+        def run(part: list[tf.Tensor]) -> list[tf.Tensor]:
+            outputs: list[tf.Tensor] = function(part, list(values)).outputs
+            return outputs
+
+        outputs = run_in_parts(run, inputs, size, self._inference_specs)
+        if not self.program.losses:
+            return Results(outputs, [], {})
+        # The losses are those of the variables, the same for all rows.
+        first = [pad_rows(one, size) for one in inputs]
+        results = function(first, list(values))
+        return Results(outputs, results.losses, {})
+
+    @functools.cached_property
+    def _inference_specs(self) -> list[tf.TensorSpec]:
+        """What one run of inference returns."""
+        function = self._inference.get_concrete_function()
+        return [
+            tf.TensorSpec(one.shape, one.dtype)
+            for one in function.structured_outputs[0]
+        ]
 
     @functools.cached_property
     def _training(self) -> tf.types.experimental.PolymorphicFunction:
@@ -155,6 +196,9 @@ class Network:
             return self._trace(inputs, values, training=training)
 
         program = self.program
+        if any(one.shape is None for one in program.inputs):
+            # Traced for every shape, so that those of the outputs are known.
+            return tf.function(run, autograph=False)
         return tf.function(
             run,
             input_signature=[
@@ -212,26 +256,83 @@ class Network:
 
     def find_output_specs(
         self, values: Sequence[tf.Tensor]
-    ) -> list[tuple[Shape, str]]:
+    ) -> list[OutputSpec]:
         """Returns the shapes and types of the outputs.
 
         Args:
             values: The values of the variables, to try the program with if the
                 graph does not tell the shapes.
         """
-        function = self._inference.get_concrete_function()
-        specs: list[tf.TensorSpec] = function.structured_outputs[0]
-        types = [spec.dtype.name for spec in specs]
-        shapes = [shape_as_tuple(spec.shape) for spec in specs]
-        known = [shape for shape in shapes if shape is not None]
-        if len(known) < len(shapes):
-            known = self._try_shapes(values)
-        return list(zip(known, types, strict=True))
+        shapes = [one.shape for one in self.program.inputs]
+        if None in shapes:
+            return self.infer_output_specs(shapes)
+        specs = [
+            OutputSpec(shape_as_tuple(one.shape), one.dtype.name)
+            for one in self._inference_specs
+        ]
+        if any(one.shape is None for one in specs):
+            tried = self._try_shapes(values)
+            specs = [
+                one._replace(shape=shape) if one.shape is None else one
+                for one, shape in zip(specs, tried, strict=True)
+            ]
+        return specs
 
-    def _try_shapes(self, values: Sequence[tf.Tensor]) -> list[Shape]:
+    def find_batch_size(
+        self, specs: Sequence[OutputSpec], values: Sequence[tf.Tensor]
+    ) -> int | None:
+        """Returns the batch size that is in the shapes of the graph, if any.
+
+        `None` also stands for a graph whose rows depend on each other.
+
+        Args:
+            specs: What the outputs are.
+            values: The values of the variables.
+        """
+        inputs = self.program.inputs
+        shapes = [one.shape for one in inputs]
+        size = find_batch_size([*shapes, *(one.shape for one in specs)])
+        if size is None or any(one.sparse for one in inputs):
+            return None
+
+        def run(given: list[tf.Tensor]) -> list[tf.Tensor]:
+            return self._run(given, values, training=False).outputs
+
+        known = [shape for shape in shapes if shape is not None]
+        try:
+            with tf.init_scope():
+                is_known = are_rows_independent(
+                    run, known, [one.dtype for one in inputs]
+                )
+        except GRAPH_ERRORS:
+            return None
+        return size if is_known else None
+
+    def infer_output_specs(
+        self, shapes: Sequence[Shape | None]
+    ) -> list[OutputSpec]:
+        """Returns the shapes and types of the outputs, for shapes of inputs."""
+        program = self.program
+        with tf.Graph().as_default():
+            inputs = [
+                tf.compat.v1.placeholder(one.dtype, shape)
+                for one, shape in zip(program.inputs, shapes, strict=True)
+            ]
+            values = [
+                tf.compat.v1.placeholder(one.dtype, one.shape)
+                for one in program.variables
+            ]
+            outputs = self._trace(inputs, values, training=False).outputs
+        return [
+            OutputSpec(shape_as_tuple(one.shape), one.dtype.name)
+            for one in outputs
+        ]
+
+    def _try_shapes(self, values: Sequence[tf.Tensor]) -> list[Shape | None]:
         """Returns the shapes of the outputs for inputs of zeros.
 
-        A size that differs between two trials is `None`.
+        A size that differs between two trials is `None`, and so is a shape if
+        the program does not run on zeros.
         """
         try:
             trials = []
@@ -241,18 +342,12 @@ class Network:
                     zeros = make_zeros(self.program.inputs, size)
                     outputs = self._run(zeros, values, training=False).outputs
                     trials.append([tuple(one.shape) for one in outputs])
-            return [
-                tuple(a if a == b else None for a, b in zip(*pair, strict=True))
-                for pair in zip(*trials, strict=True)
-            ]
-        except GRAPH_ERRORS as error:
-            raise ValueError(
-                "A functional model needs the number of axes of the outputs "
-                f"{list(self.program.outputs)}. The graph does not tell it, "
-                f"and to try it failed: {first_line(error)}. Call the layer in "
-                "the `call` of a `keras.Model` of your own, and reshape its "
-                "outputs there."
-            ) from error
+        except GRAPH_ERRORS:
+            return [None] * len(self.program.outputs)
+        return [
+            tuple(a if a == b else None for a, b in zip(*pair, strict=True))
+            for pair in zip(*trials, strict=True)
+        ]
 
 
 def make_tensor(constant: FixedInput, *, training: bool) -> tf.Tensor:
@@ -271,45 +366,7 @@ def make_tensor(constant: FixedInput, *, training: bool) -> tf.Tensor:
 
 def make_zeros(inputs: Sequence[GraphInput], size: int) -> list[tf.Tensor]:
     """Returns zeros for inputs, of one size where a size is unknown."""
-    if any(one.shape is None for one in inputs):
-        raise ValueError("the number of axes of an input is unknown")
     return [
         tf.zeros([n or size for n in one.shape or ()], one.dtype)
         for one in inputs
     ]
-
-
-def bind_inputs(given: Any, inputs: Sequence[GraphInput]) -> list[tf.Tensor]:
-    """Returns one tensor for every input of the graph, in its type.
-
-    Args:
-        given: A tensor, a list or tuple of them, or a dictionary by names.
-        inputs: The inputs of the graph.
-    """
-    keys = [one.key for one in inputs]
-    if isinstance(given, Mapping):
-        by_key = {tensor_key(str(name)): one for name, one in given.items()}
-        if by_key.keys() != set(keys):
-            raise ValueError(
-                f"`inputs` must hold {keys}. Received: {sorted(by_key)}."
-            )
-        tensors = [by_key[key] for key in keys]
-    else:
-        tensors = list(given) if isinstance(given, (list, tuple)) else [given]
-    if len(tensors) != len(inputs):
-        raise ValueError(
-            f"`inputs` must hold {len(inputs)} tensors, for {keys}. Received: "
-            f"{len(tensors)}."
-        )
-    return [cast_input(*pair) for pair in zip(tensors, inputs, strict=True)]
-
-
-def cast_input(tensor: Any, wanted: GraphInput) -> tf.Tensor:
-    """Returns a tensor in the type of an input, its shape checked."""
-    tensor = tf.cast(tf.convert_to_tensor(tensor), wanted.dtype)
-    if not tensor.shape.is_compatible_with(tf.TensorShape(wanted.shape)):
-        raise ValueError(
-            f"The input {operation_name(wanted.key)!r} of the graph has the "
-            f"shape {wanted.shape}. Received: {tuple(tensor.shape)}."
-        )
-    return tensor

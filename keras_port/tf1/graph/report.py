@@ -8,11 +8,11 @@ import tensorflow as tf
 
 from keras_port._support import show_name
 from keras_port.tf1._files import show_path
-from keras_port.tf1.graph.read import MetaFile
+from keras_port.tf1.graph.read import GraphFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import name_file_in_errors
 from keras_port.tf1.graph.read import operations
-from keras_port.tf1.graph.read import read_meta_file
+from keras_port.tf1.graph.read import read_graph_file
 from keras_port.tf1.graph.read import variable_dtype
 from keras_port.tf1.graph.select import Refusal
 from keras_port.tf1.graph.select import find_functions
@@ -124,7 +124,7 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
     >>> [entry.name for entry in report.placeholders]
     ['images']
     """
-    source = read_meta_file(path)
+    source = read_graph_file(path)
     scope = source.scope
     placeholders = [
         f"{node.name}:0"
@@ -135,7 +135,7 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
         node for node in scope.nodes.values() if node.op in operations.VARIABLES
     ]
     with name_file_in_errors(source.path):
-        outputs = guess_outputs(source.meta, scope)
+        outputs = guess_outputs(source)
         entries = make_entries(source, [*placeholders, *outputs])
         return GraphReport(
             str(source.path),
@@ -147,7 +147,7 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
         )
 
 
-def make_entries(source: MetaFile, keys: list[str]) -> dict[str, Entry]:
+def make_entries(source: GraphFile, keys: list[str]) -> dict[str, Entry]:
     """Returns the records of some tensors, by their keys."""
     names = find_needed(keys, source.scope, ())
     functions = find_functions(
@@ -162,7 +162,7 @@ def make_entries(source: MetaFile, keys: list[str]) -> dict[str, Entry]:
     }
 
 
-def make_variable_entry(node: Node, source: MetaFile) -> Entry:
+def make_variable_entry(node: Node, source: GraphFile) -> Entry:
     """Returns the record of a variable."""
     attributes = node.proto.attr
     return Entry(
@@ -174,7 +174,7 @@ def make_variable_entry(node: Node, source: MetaFile) -> Entry:
 
 
 def list_refusals(
-    source: MetaFile, outputs: list[str], placeholders: list[str]
+    source: GraphFile, outputs: list[str], placeholders: list[str]
 ) -> list[Refusal]:
     """Returns the refused operations that the outputs need."""
     names = find_needed(outputs, source.scope, placeholders)

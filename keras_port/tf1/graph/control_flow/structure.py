@@ -15,6 +15,9 @@ from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
 
+# What TensorFlow calls the copies of the predicate that mark the branches.
+MARKS = ("switch_f", "switch_t")
+
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
@@ -263,8 +266,10 @@ class ControlFlow:
         inside: set[str] = {merge.name}
         for branch, cut in enumerate(cuts):
             for switch in self._find_switches(merge.inputs[branch], inside):
-                cut[f"{switch.name}:{branch}"] = switch.inputs[0]
-                predicates.add(self._get_predicate(switch))
+                predicate = self._get_predicate(switch)
+                predicates.add(predicate)
+                outside = self._find_outside(switch, predicate)
+                cut[f"{switch.name}:{branch}"] = outside
         if len(predicates) != 1:
             raise ValueError(
                 f"The condition that ends at {merge.name!r} is decided by "
@@ -277,15 +282,36 @@ class ControlFlow:
         """Returns the tensor that decides, one per condition.
 
         TensorFlow makes a copy of it for every condition, called `pred_id`. It
-        uses the original only for the `Switch` that marks the branches.
+        uses the original only for the `Switch` that marks the branches. If that
+        is a variable, the two are different tensors.
         """
-        key = switch.inputs[1]
-        if switch.inputs[0] == key:
-            scope = switch.name.rpartition("/")[0]
-            copy = self.scope.nodes.get(f"{scope}/pred_id")
-            if copy is not None and copy.inputs == (key,):
-                return f"{copy.name}:0"
-        return key
+        for number, mark in enumerate(MARKS):
+            for reader in self.loops.readers.get(f"{switch.name}:{number}", ()):
+                scope, _, name = reader.name.rpartition("/")
+                copy = f"{scope}/pred_id"
+                if name == mark and copy in self.scope.nodes:
+                    return f"{copy}:0"
+        return switch.inputs[1]
+
+    def _find_outside(self, switch: Node, predicate: str) -> str:
+        """Returns the tensor outside of a condition that a `Switch` passes.
+
+        Where a branch only returns a tensor from outside, TensorFlow before 1.2
+        wrote two operations of the same predicate, one after the other.
+        """
+        key, seen = switch.inputs[0], {switch.name}
+        while True:
+            before = self.scope.nodes.get(operation_name(key))
+            if (
+                before is None
+                or before.name in seen
+                or before.op not in operations.SWITCHES
+                or len(before.inputs) != 2
+                or self._get_predicate(before) != predicate
+            ):
+                return key
+            seen.add(before.name)
+            key = before.inputs[0]
 
     def _find_switches(self, end: str, inside: set[str]) -> list[Node]:
         """Returns the `Switch` operations that a branch starts with.

@@ -2,11 +2,10 @@
 
 import dataclasses
 
-import tensorflow as tf
-
 from keras_port.tf1.graph.read.nodes import tensor_key
 from keras_port.tf1.graph.read.protos import MetaGraphDef
 from keras_port.tf1.graph.read.protos import VariableDef
+from keras_port.tf1.graph.read.protos import find_message
 
 VARIABLE_COLLECTIONS = (
     "trainable_variables",
@@ -67,15 +66,7 @@ def read_variable_records(
     """Returns TensorFlow's records of the variables in a collection."""
     if collection not in meta.collection_def:
         return []
-    # Comes with TensorFlow, without types. Imported here because it takes a
-    # tenth of a second.
-    from google.protobuf import message_factory  # type: ignore[import-untyped]
-
-    pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
-    # TensorFlow has no public class for this record.
-    kind = message_factory.GetMessageClass(
-        pool.FindMessageTypeByName("tensorflow.VariableDef")
-    )
+    kind = find_message("tensorflow.VariableDef")
     records = []
     for content in meta.collection_def[collection].bytes_list.value:
         try:

@@ -32,6 +32,15 @@ SWITCHES = ("Switch", "RefSwitch")
 ENTERS = ("Enter", "RefEnter")
 # They only mark in which branch or loop an operation is.
 STRUCTURE = (*SWITCHES, *ENTERS, "Merge", "NextIteration", "LoopCond")
+TABLES = ("HashTable", "HashTableV2")
+# Operations that fill a table with keys and values from the graph.
+TABLE_FILLERS = ("InitializeTable", "InitializeTableV2")
+LOOKUPS = (
+    "LookupTableFind",
+    "LookupTableFindV2",
+    "LookupTableSize",
+    "LookupTableSizeV2",
+)
 # They choose a function by their first input, which is not passed to it.
 FUNCTION_CHOICES = ("If", "StatelessIf", "Case", "StatelessCase")
 

@@ -9,7 +9,7 @@ import zlib
 import tensorflow as tf
 
 from keras_port.tf1._files import MAX_META_BYTES
-from keras_port.tf1.graph.read.meta_file import check_constants
+from keras_port.tf1.graph.read.graph_size import check_constants
 from keras_port.tf1.graph.read.protos import GraphDef
 
 # Larger models exist, but they were not saved in one file.
@@ -25,11 +25,14 @@ class GraphInput:
         dtype: Name of its type.
         shape: Its shape, with `None` for unknown sizes, or `None` if not even
             the number of axes is known.
+        sparse: Name of the sparse tensor that it is a part of: its indices,
+            its values or its shape, in this order. Defaults to `""`: of none.
     """
 
     key: str
     dtype: str
     shape: tuple[int | None, ...] | None
+    sparse: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +103,8 @@ class Program:
         updates: Keys of what also runs in a training step.
         losses: Keys of the losses that the layer adds.
         variables: The variables.
+        batch_size: The number of rows of all inputs and outputs, if it is fixed
+            and the rows do not depend on each other. Defaults to `None`.
     """
 
     graph: GraphDef
@@ -109,6 +114,7 @@ class Program:
     updates: tuple[str, ...]
     losses: tuple[str, ...]
     variables: tuple[Variable, ...]
+    batch_size: int | None = None
 
     def to_config(self) -> dict[str, Any]:
         """Returns the program as values that JSON can hold."""
@@ -123,6 +129,7 @@ class Program:
             "updates": list(self.updates),
             "losses": list(self.losses),
             "variables": [dataclasses.asdict(one) for one in self.variables],
+            "batch_size": self.batch_size,
         }
 
 
@@ -147,6 +154,7 @@ def load_program(config: dict[str, Any]) -> Program:
             tuple(
                 Variable(**restore_shape(one)) for one in config["variables"]
             ),
+            config["batch_size"],
         )
     # protobuf's DecodeError has no types and no nearer public base.
     except Exception as error:

@@ -9,13 +9,18 @@ from collections.abc import Sequence
 import dataclasses
 import math
 import re
+from typing import NoReturn
 
+from absl import logging
 import numpy as np
 import tensorflow as tf
 
 from keras_port.tf1._files import CheckpointFile
 from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read.graph_collections import Collections
+from keras_port.tf1.graph.read.graph_file import GraphFile
+from keras_port.tf1.graph.read.initial_values import ASSIGNS
+from keras_port.tf1.graph.read.initial_values import find_initial_value
 from keras_port.tf1.graph.read.nodes import Node
 from keras_port.tf1.graph.read.nodes import Scope
 from keras_port.tf1.graph.read.nodes import operation_name
@@ -24,7 +29,7 @@ from keras_port.tf1.graph.read.program import Variable
 from keras_port.tf1.graph.read.protos import MetaGraphDef
 from keras_port.tf1.graph.read.protos import VariableDef
 
-ASSIGNS = ("Assign", "AssignVariableOp")
+MAX_SHOWN = 5
 # The Saver of partitioned or resource variables puts these in between.
 COPIES = ("Identity", "Reshape")
 RESTORES = ("RestoreV2", "RestoreSlice", "Restore")
@@ -156,41 +161,69 @@ def parse_part(text: str) -> tuple[slice, ...]:
 
 def read_values(
     variables: Sequence[Variable],
-    saved_values: Mapping[str, SavedValue],
+    source: GraphFile,
     file: CheckpointFile,
-) -> list[np.ndarray]:
-    """Returns the value of every variable.
+) -> dict[str, np.ndarray]:
+    """Returns the value of every variable, by name.
+
+    A variable that the Saver has left out gets its initial value, if that is a
+    constant in the graph.
 
     Args:
         variables: The variables.
-        saved_values: Where the values are, by name. Other variables are read
-            under their own names.
+        source: The graph.
         file: The checkpoint.
 
     Raises:
         ValueError: If a value is missing in the file or has another shape.
     """
-    names = [one.name for one in variables]
-    where = [saved_values.get(name, SavedValue(name)) for name in names]
-    missing = [
-        f"{name!r}" + ("" if one.key == name else f" (saved as {one.key!r})")
-        for name, one in zip(names, where, strict=True)
-        if one.key not in file.shapes
-    ]
-    if missing:
-        first = next(one.key for one in where if one.key not in file.shapes)
-        raise ValueError(
-            f"{show_path(file.prefix)} holds no value for "
-            f"{', '.join(missing[:5])}"
-            f"{' and others' if len(missing) > 5 else ''}, which the outputs "
-            f"need. {suggest_names(first, file.shapes)} Give another "
-            "`checkpoint`, or outputs that do not need these variables."
+    saved = find_saved_values(source.meta, source.scope, source.collections)
+    where = {
+        one.name: saved.get(one.name, SavedValue(one.name)) for one in variables
+    }
+    missing = {n: one for n, one in where.items() if one.key not in file.shapes}
+    initial = {
+        name: find_initial_value(
+            name, source.scope, source.collections.variables
         )
-    check_size(where, file)
-    return [
-        read_value(variable, one, file)
-        for variable, one in zip(variables, where, strict=True)
+        for name in missing
+    }
+    values = {name: one for name, one in initial.items() if one is not None}
+    if len(values) < len(missing):
+        raise_missing({n: missing[n] for n in missing if n not in values}, file)
+    if values:
+        logging.warning(
+            "%s holds no value for %s: their initial values are taken.",
+            show_path(file.prefix),
+            ", ".join(map(repr, list(values)[:MAX_SHOWN])),
+        )
+    there = {n: one for n, one in where.items() if n not in missing}
+    check_size(list(there.values()), file)
+    for variable in variables:
+        if variable.name in there:
+            values[variable.name] = read_value(
+                variable, there[variable.name], file
+            )
+    return values
+
+
+def raise_missing(
+    missing: Mapping[str, SavedValue], file: CheckpointFile
+) -> NoReturn:
+    """Raises an error that names the variables without a value."""
+    names = [
+        f"{name!r}" + ("" if one.key == name else f" (saved as {one.key!r})")
+        for name, one in missing.items()
     ]
+    first = next(iter(missing))
+    raise ValueError(
+        f"{show_path(file.prefix)} holds no value for "
+        f"{', '.join(names[:MAX_SHOWN])}"
+        f"{' and others' if len(names) > MAX_SHOWN else ''}, which the outputs "
+        f"need. {suggest_names(missing[first].key, file.shapes)} Give another "
+        "`checkpoint`, or outputs that do not need these variables, or values "
+        f"of your own, as in `constants={{{first!r}: np.zeros(...)}}`."
+    )
 
 
 def check_size(where: Sequence[SavedValue], file: CheckpointFile) -> None:

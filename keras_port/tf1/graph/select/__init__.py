@@ -18,6 +18,7 @@ from keras_port.tf1.graph.select.refusals import (
     raise_if_refused as raise_if_refused,
 )
 from keras_port.tf1.graph.select.shapes import infer_specs as infer_specs
+from keras_port.tf1.graph.select.subgraph import drop_devices as drop_devices
 from keras_port.tf1.graph.select.subgraph import (
     find_functions as find_functions,
 )

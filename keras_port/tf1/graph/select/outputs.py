@@ -4,12 +4,11 @@ from collections.abc import Container
 from collections.abc import Mapping
 import re
 
+from keras_port.tf1.graph.read import GraphFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
-from keras_port.tf1.graph.read import protos
-from keras_port.tf1.graph.read import tensor_key
 
 # Scopes that TensorFlow 1 made for training and for files.
 INTERNAL_SCOPES = re.compile(
@@ -24,18 +23,19 @@ MAX_OUTPUTS = 20
 MAX_DATA = 1000
 
 
-def guess_outputs(meta: protos.MetaGraphDef, scope: Scope) -> list[str]:
+def guess_outputs(source: GraphFile) -> list[str]:
     """Returns the keys of the tensors that are likely predictions.
 
     If the file has signatures, these are their outputs. Otherwise they are
     computed from data and variables, and are either read by nothing, or only
     by operations that need another placeholder too: those compute a loss.
     """
+    scope = source.scope
     signed = [
-        tensor_key(info.name)
-        for signature in meta.signature_def.values()
-        for info in signature.outputs.values()
-        if operation_name(tensor_key(info.name)) in scope.nodes
+        key
+        for signature in source.signatures.values()
+        for keys in signature.outputs.values()
+        for key in keys
     ]
     if signed:
         return sorted(set(signed))

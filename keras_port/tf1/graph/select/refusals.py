@@ -26,6 +26,12 @@ from keras_port.tf1.graph.select.subgraph import Part
 GIVE = "Give it in `inputs` or `constants`"
 GIVE_OUTPUT = "Give the value of its output in `inputs` or `constants`"
 PREDICT_ONLY = "Use `trainable=False` to predict only"
+LOAD_LIBRARY = (
+    "If you have its library, call `tf.load_op_library(path)` first; otherwise "
+    "give the value of its output in `inputs` or `constants`"
+)
+# The operations of tables that `trace` knows. TensorFlow never sees them.
+TABLES = (*operations.TABLE_FILLERS, *operations.LOOKUPS)
 STATE = "keeps a state that `GraphLayer` does not know"
 # What is refused, as regular expressions of types, and what it does. A type
 # that is neither here nor let in was judged by nobody, and is refused too.
@@ -158,7 +164,9 @@ def find_refusals(
         for node in nodes:
             if node.op in functions:
                 continue
-            refused = explain_refusal(node, descriptions)
+            refused = explain_lookup(node, scope) or explain_refusal(
+                node, descriptions
+            )
             if refused is None and (problem := explain_size(node, scope)):
                 refused = problem, GIVE_OUTPUT
             if refused is not None:
@@ -176,11 +184,25 @@ def explain_refusal(
     if node.op in operations.PLACEHOLDERS:
         return "needs a value in every step", GIVE
     if node.op not in descriptions:
-        return "is not an operation of this TensorFlow", ""
-    if node.op in LET_IN:
+        return "is not an operation of this TensorFlow", LOAD_LIBRARY
+    if node.op in LET_IN or node.op in TABLES:
         problem = explain_attributes(node.proto)
         return (problem, GIVE_OUTPUT) if problem else None
     return classify(node.op) or "is not known to `GraphLayer`", GIVE_OUTPUT
+
+
+def explain_lookup(node: Node, scope: Scope) -> tuple[str, str] | None:
+    """Returns why a table cannot be looked up in, or `None`."""
+    if node.op not in operations.LOOKUPS or not node.inputs:
+        return None
+    table = scope.nodes.get(operation_name(node.inputs[0]))
+    if table is not None and table.op in operations.TABLE_FILLERS:
+        return None
+    return (
+        "looks up in a table that the graph does not fill, so that its content "
+        "is in no checkpoint",
+        GIVE_OUTPUT,
+    )
 
 
 def explain_size(node: Node, scope: Scope) -> str:

@@ -15,8 +15,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_port._support import show_name
+from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import protos
+from keras_port.tf1.graph.read import read_stated_shapes
 from keras_port.tf1.graph.read import tensor_key
 from keras_port.tf1.graph.select.gate import calls_function
 from keras_port.tf1.graph.select.gate import is_let_in
@@ -45,7 +47,9 @@ class Slot(NamedTuple):
 
 
 def infer_specs(
-    graph: protos.GraphDef, keys: Iterable[str]
+    graph: protos.GraphDef,
+    keys: Iterable[str],
+    shapes: Mapping[str, tf.TensorShape] | None = None,
 ) -> dict[str, tf.TensorSpec]:
     """Returns the shapes and types of some tensors.
 
@@ -55,12 +59,14 @@ def infer_specs(
     Args:
         graph: The operations that the tensors need.
         keys: The keys of the tensors.
+        shapes: Shapes that replace those in the graph, by key. Defaults to
+            `None`: none.
 
     Raises:
         ValueError: If TensorFlow does not accept the graph, or ends on it.
     """
     keys = list(keys)
-    skeleton, names = Skeleton(graph).build(keys)
+    skeleton, names = Skeleton(graph, shapes or {}).build(keys)
     found = ask_for_shapes(skeleton, list(names.values()))
     return {
         key: tf.TensorSpec(shape, tf.as_dtype(kind).base_dtype)
@@ -73,10 +79,15 @@ class Skeleton:
 
     Args:
         graph: The graph.
+        shapes: Shapes that replace those in the graph, by key. What computes
+            such a tensor is left out.
     """
 
-    def __init__(self, graph: protos.GraphDef) -> None:
+    def __init__(
+        self, graph: protos.GraphDef, shapes: Mapping[str, tf.TensorShape]
+    ) -> None:
         self.graph = graph
+        self.shapes = shapes
         self.nodes = {node.name: node for node in graph.node}
         self.descriptions = operations.describe_operations(
             {node.op for node in graph.node}
@@ -84,7 +95,12 @@ class Skeleton:
         self.made = tf.compat.v1.GraphDef()
         self.made.versions.CopyFrom(graph.versions)
         self._stubs: dict[tuple[str, Slot], str] = {}
-        self._kept = {node.name for node in graph.node if may_be_imported(node)}
+        replaced = {operation_name(key) for key in shapes}
+        self._kept = {
+            node.name
+            for node in graph.node
+            if may_be_imported(node) and node.name not in replaced
+        }
 
     def build(
         self, keys: Iterable[str]
@@ -99,7 +115,8 @@ class Skeleton:
         """Adds an operation, its inputs replaced where they are not let in."""
         copy = self.made.node.add(name=node.name, op=node.op)
         for name, value in node.attr.items():
-            copy.attr[name].CopyFrom(value)
+            if not name.startswith("_"):
+                copy.attr[name].CopyFrom(value)
         description = self.descriptions.get(node.op)
         slots = (
             []
@@ -153,10 +170,14 @@ class Skeleton:
 
     def _find_shape(self, key: str) -> protos.ShapeProto:
         """Returns the shape that a graph states for an output, if it does."""
+        if key in self.shapes:
+            return self.shapes[key].as_proto()
         name, _, text = key.rpartition(":")
         node, number = self.nodes[name], int(text)
         unknown = tf.TensorShape(None).as_proto()
-        stated = list(node.attr["output_shapes"].list.shape)
+        stated = read_stated_shapes(node)
+        if node.attr["output_shapes"].list.shape:
+            stated = list(node.attr["output_shapes"].list.shape)
         if number == 0 and node.attr["value"].HasField("tensor"):
             stated = [node.attr["value"].tensor.tensor_shape]
         elif number == 0 and node.attr["shape"].HasField("shape"):

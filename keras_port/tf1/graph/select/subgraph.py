@@ -114,7 +114,7 @@ def prune_graph(
     given: Iterable[str],
     functions: Container[str],
 ) -> protos.GraphDef:
-    """Returns a graph of some operations and functions, without devices.
+    """Returns a graph of some operations and functions.
 
     Args:
         graph: The whole graph.
@@ -127,27 +127,25 @@ def prune_graph(
     stubs = {operation_name(key) for key in given}
     for node in graph.node:
         if node.name in names:
-            copy = made.node.add()
-            copy.CopyFrom(node)
-            drop_device(copy)
+            made.node.add().CopyFrom(node)
         elif node.name in stubs:
             stub = made.node.add(name=node.name, op="Placeholder")
             stub.attr["dtype"].type = tf.float32.as_datatype_enum
     for function in graph.library.function:
         if function.signature.name in functions:
-            copy = made.library.function.add()
-            copy.CopyFrom(function)
-            for node in copy.node_def:
-                drop_device(node)
+            made.library.function.add().CopyFrom(function)
     return made
 
 
-def drop_device(node: protos.NodeDef) -> None:
-    """Removes from an operation what binds it to the machine it was made on."""
-    node.device = ""
-    for name in DROPPED_ATTRIBUTES:
-        if name in node.attr:
-            del node.attr[name]
+def drop_devices(graph: protos.GraphDef) -> None:
+    """Removes what binds a graph to the machine and the file it comes from."""
+    functions = graph.library.function
+    for nodes in (graph.node, *(one.node_def for one in functions)):
+        for node in nodes:
+            node.device = ""
+            for name in DROPPED_ATTRIBUTES:
+                if name in node.attr:
+                    del node.attr[name]
 
 
 def shape_as_tuple(shape: tf.TensorShape) -> tuple[int | None, ...] | None:

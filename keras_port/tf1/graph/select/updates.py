@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from keras_port.tf1.graph.read import MetaFile
+from keras_port.tf1.graph.read import GraphFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import called_functions
@@ -29,7 +29,7 @@ FORWARDING = (
 
 
 def find_updates_and_losses(
-    source: MetaFile, names: Mapping[str, None], given: Sequence[str]
+    source: GraphFile, names: Mapping[str, None], given: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Returns the keys of the updates and losses that belong to the outputs.
 

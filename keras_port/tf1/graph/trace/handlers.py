@@ -4,6 +4,7 @@ from keras_port.tf1.graph.trace import arrays
 from keras_port.tf1.graph.trace import calls
 from keras_port.tf1.graph.trace import conditions
 from keras_port.tf1.graph.trace import loops
+from keras_port.tf1.graph.trace import tables
 from keras_port.tf1.graph.trace import variables
 from keras_port.tf1.graph.trace.tracer import Handler
 
@@ -13,4 +14,5 @@ HANDLERS: dict[str, Handler] = {
     **calls.HANDLERS,
     **conditions.HANDLERS,
     **loops.HANDLERS,
+    **tables.HANDLERS,
 }

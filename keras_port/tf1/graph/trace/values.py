@@ -37,8 +37,21 @@ class ArrayRef:
     is_dynamic: bool
 
 
+@dataclasses.dataclass(frozen=True)
+class TableRef:
+    """A table, filled.
+
+    Args:
+        keys: Its keys, of shape `(size,)`.
+        values: Their values, of shape `(size,)`.
+    """
+
+    keys: tf.Tensor
+    values: tf.Tensor
+
+
 # The value of a key. That of "^name" is `None`.
-Value: TypeAlias = tf.Tensor | VariableRef | ArrayRef | None
+Value: TypeAlias = tf.Tensor | VariableRef | ArrayRef | TableRef | None
 Environment: TypeAlias = MutableMapping[str, Value]
 
 
@@ -110,5 +123,10 @@ def as_tensor(value: Value, state: State, key: str) -> tf.Tensor:
         raise ValueError(
             f"{key!r} is a TensorArray, which only the operations of "
             "TensorArrays can read, but the graph uses it as a tensor."
+        )
+    if isinstance(value, TableRef):
+        raise ValueError(
+            f"{key!r} is a table, which only lookups can read, but the graph "
+            "uses it as a tensor."
         )
     return value
