@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from keras_port._support import show_name
 from keras_port.tf1.graph.read import GraphFile
-from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import Signature
+from keras_port.tf1.graph.read import find_sparse_parts
 from keras_port.tf1.graph.read import find_tensor
 from keras_port.tf1.graph.read import has_variables
 from keras_port.tf1.graph.read import list_weights
@@ -16,8 +16,6 @@ from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import suggest_names
 from keras_port.tf1.graph.read import variable_name
 
-# The parts of a sparse placeholder, in the order of `tf.SparseTensor`.
-SPARSE_PARTS = ("indices", "values", "shape")
 DEFAULT_SIGNATURE = "serving_default"
 
 
@@ -81,15 +79,6 @@ def find_outputs(
     ]
     check_unique(keys, "outputs")
     return keys
-
-
-def find_sparse_parts(name: str, scope: Scope) -> list[str]:
-    """Returns the keys of the parts of a sparse placeholder, if it is one."""
-    if not isinstance(name, str) or name in scope.nodes:
-        return []
-    parts = [f"{name}/{part}" for part in SPARSE_PARTS]
-    is_there = all(part in scope.nodes for part in parts)
-    return [f"{part}:0" for part in parts] if is_there else []
 
 
 def as_list(names: str | Sequence[str], argument: str) -> list[str]:

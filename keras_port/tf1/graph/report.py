@@ -1,5 +1,6 @@
 """Reports what a TensorFlow 1 graph contains, without its code."""
 
+from collections.abc import Iterator
 import dataclasses
 import os
 from typing import NamedTuple
@@ -9,7 +10,11 @@ import tensorflow as tf
 from keras_port._support import show_name
 from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read import GraphFile
+from keras_port.tf1.graph.read import Kind
 from keras_port.tf1.graph.read import Node
+from keras_port.tf1.graph.read import Scope
+from keras_port.tf1.graph.read import has_variables
+from keras_port.tf1.graph.read import list_weights
 from keras_port.tf1.graph.read import name_file_in_errors
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import read_graph_file
@@ -19,13 +24,18 @@ from keras_port.tf1.graph.select import find_functions
 from keras_port.tf1.graph.select import find_needed
 from keras_port.tf1.graph.select import find_parts
 from keras_port.tf1.graph.select import find_refusals
+from keras_port.tf1.graph.select import find_sparse_names
 from keras_port.tf1.graph.select import guess_outputs
 from keras_port.tf1.graph.select import infer_specs
-from keras_port.tf1.graph.select import is_internal
+from keras_port.tf1.graph.select import list_data
+from keras_port.tf1.graph.select import list_settings
+from keras_port.tf1.graph.select import list_switches
 from keras_port.tf1.graph.select import prune_graph
 from keras_port.tf1.graph.select import shape_as_tuple
 
-PLACEHOLDERS = (*operations.PLACEHOLDERS, "PlaceholderWithDefault")
+MAX_GUESSED = 100
+MAX_OUTPUTS = 20
+UNKNOWN = "unknown"
 
 
 class Entry(NamedTuple):
@@ -34,7 +44,8 @@ class Entry(NamedTuple):
     Args:
         name: Its name.
         shape: Its shape, `None` if not even the number of axes is known.
-        dtype: Name of its type.
+        dtype: Name of its type, `"unknown"` if the operation is not known.
+        note: What else there is to say of it. Defaults to `""`.
         trainable: Whether TensorFlow 1 trained it, `None` if it is not a
             variable.
     """
@@ -42,28 +53,38 @@ class Entry(NamedTuple):
     name: str
     shape: tuple[int | None, ...] | None
     dtype: str
+    note: str = ""
     trainable: bool | None = None
 
     def __str__(self) -> str:
         shape = "of unknown shape" if self.shape is None else self.shape
         state = {None: "", True: ", trained", False: ", not trained"}
+        note = f", {self.note}" if self.note else ""
         name = show_name(self.name)
-        return f"{name} {shape} {self.dtype}{state[self.trainable]}"
+        return f"{name} {shape} {self.dtype}{note}{state[self.trainable]}"
 
 
 @dataclasses.dataclass(frozen=True)
 class GraphReport:
-    """Tells what a `.meta` file contains, and what `GraphLayer` can make of it.
+    """Tells what a file contains, and what `GraphLayer` can make of it.
 
     Args:
         path: The file.
-        placeholders: The placeholders, as records with `name`, `shape` and
-            `dtype`.
-        outputs: The likely predictions, as records of the same kind in the
-            graph's order. They are a guess: tensors that are computed from
-            variables, and that nothing but the training needs.
+        kind: `".meta file"`, `"frozen graph"` or `"SavedModel"`.
+        signatures: For every signature in the file, the names of its inputs
+            and of its outputs.
+        inputs: What the graph reads data from, as records with `name`, `shape`
+            and `dtype`: placeholders, and what comes out of queues, iterators
+            and Python functions.
+        settings: What decides how the graph computes, as records of the same
+            kind: scalar placeholders, and variables that decide conditions.
+            Give their values in `constants`.
+        outputs: The likely predictions, as records of the same kind, the best
+            guess first. They are those of the signatures, or tensors that are
+            computed from data and variables and that a loss or a metric reads.
         variables: The variables, as records of the same kind that also have
-            `trainable`.
+            `trainable`. In a frozen graph these are the constants that
+            `trainable` can make variables of.
         refused: The operations that `outputs` need and `GraphLayer` does not
             run, as records with `name`, `op`, `reason` and `fix`.
         operations: Number of operations.
@@ -72,8 +93,8 @@ class GraphReport:
 
     >>> _ = save_checkpoint(model, "old/model.ckpt")
     >>> print(list_graph("old"))
-    old/model.ckpt.meta: ... operations
-      placeholders: 1
+    old/model.ckpt.meta: a .meta file, ... operations
+      inputs: 1
         images (None, 784) float32
       likely outputs: 1
         output (None, 10) float32
@@ -81,26 +102,44 @@ class GraphReport:
         W (784, 10) float32, trained
         b (10,) float32, trained
         global_step () int64, not trained
-      refused: 0
     """
 
     path: str
-    placeholders: tuple[Entry, ...]
+    kind: Kind
+    signatures: dict[str, tuple[list[str], list[str]]]
+    inputs: tuple[Entry, ...]
+    settings: tuple[Entry, ...]
     outputs: tuple[Entry, ...]
     variables: tuple[Entry, ...]
     refused: tuple[Refusal, ...]
     operations: int
 
     def __str__(self) -> str:
-        lines = [f"{show_path(self.path)}: {self.operations:,} operations"]
+        lines = [
+            f"{show_path(self.path)}: a {self.kind}, {self.operations:,} "
+            "operations"
+        ]
+        signatures = [
+            f"{show_name(name)}: {', '.join(map(show_name, inputs))} -> "
+            f"{', '.join(map(show_name, outputs))}"
+            for name, (inputs, outputs) in self.signatures.items()
+        ]
+        weights = "constants" if self.kind == "frozen graph" else "variables"
         for title, entries in (
-            ("placeholders", self.placeholders),
+            ("signatures", signatures),
+            ("inputs", self.inputs),
+            ("settings", self.settings),
             ("likely outputs", self.outputs),
-            ("variables", self.variables),
+            (weights, self.variables),
             ("refused", self.refused),
         ):
-            lines.append(f"  {title}: {len(entries)}")
-            lines += [f"    {entry}" for entry in entries]
+            if entries or title in ("inputs", "likely outputs"):
+                lines.append(f"  {title}: {len(entries)}")
+                lines += [f"    {entry}" for entry in entries]
+        if self.variables and not any(o.trainable for o in self.variables):
+            lines.append(
+                f"  none of the {weights} train; `trainable=[...]` chooses some"
+            )
         return "\n".join(lines)
 
 
@@ -108,41 +147,45 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
     """Lists what a TensorFlow 1 graph contains, without running any of it.
 
     Args:
-        path: The `.meta` file, its prefix, or its folder.
+        path: A `.meta` file, its prefix, a frozen graph, a SavedModel, or the
+            folder that holds one of them.
 
     Returns:
         A `GraphReport`, which prints as text.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is broken.
+        ValueError: If the file is broken or of another kind.
 
     Example:
 
     >>> _ = save_checkpoint(model, "old/model.ckpt")
     >>> report = list_graph("old/model.ckpt.meta")
-    >>> [entry.name for entry in report.placeholders]
+    >>> [entry.name for entry in report.inputs]
     ['images']
     """
     source = read_graph_file(path)
     scope = source.scope
-    placeholders = [
-        f"{node.name}:0"
-        for node in scope.nodes.values()
-        if node.op in PLACEHOLDERS and not is_internal(node)
-    ]
-    variables = [
-        node for node in scope.nodes.values() if node.op in operations.VARIABLES
-    ]
     with name_file_in_errors(source.path):
-        outputs = guess_outputs(source)
-        entries = make_entries(source, [*placeholders, *outputs])
+        data, settings = list_data(scope), list_settings(scope)
+        guessed = guess_outputs(source)[:MAX_GUESSED]
+        entries = make_entries(source, [*data, *settings, *guessed])
+        outputs = choose_outputs(guessed, entries)
         return GraphReport(
             str(source.path),
-            tuple(entries[key] for key in placeholders),
+            source.kind,
+            {
+                name: (list(one.inputs), list(one.outputs))
+                for name, one in source.signatures.items()
+            },
+            tuple(join_sparse_parts(data, entries, scope)),
+            (
+                *(entries[key] for key in settings),
+                *(make_switch_entry(node) for node in list_switches(scope)),
+            ),
             tuple(entries[key] for key in outputs),
-            tuple(make_variable_entry(node, source) for node in variables),
-            tuple(list_refusals(source, outputs, placeholders)),
+            tuple(list_weight_entries(source)),
+            tuple(list_refusals(source, outputs, [*data, *settings])),
             len(scope.nodes),
         )
 
@@ -150,33 +193,90 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
 def make_entries(source: GraphFile, keys: list[str]) -> dict[str, Entry]:
     """Returns the records of some tensors, by their keys."""
     names = find_needed(keys, source.scope, ())
-    functions = find_functions(
-        (source.scope.nodes[name] for name in names), source.functions
-    )
+    nodes = [source.scope.nodes[name] for name in names]
+    functions = find_functions(nodes, source.functions)
     graph = prune_graph(source.meta.graph_def, names, (), functions)
-    return {
+    types = operations.describe_operations(node.op for node in nodes)
+    known = [key for key in keys if source.scope.node(key).op in types]
+    found = {
         key: Entry(
             key.removesuffix(":0"), shape_as_tuple(spec.shape), spec.dtype.name
         )
-        for key, spec in infer_specs(graph, keys).items()
+        for key, spec in infer_specs(graph, known).items()
+    }
+    return {
+        key: found.get(key, Entry(key.removesuffix(":0"), None, UNKNOWN))
+        for key in keys
     }
 
 
-def make_variable_entry(node: Node, source: GraphFile) -> Entry:
-    """Returns the record of a variable."""
-    attributes = node.proto.attr
-    return Entry(
-        node.name,
-        shape_as_tuple(tf.TensorShape(attributes["shape"].shape)),
-        variable_dtype(node).name,
-        node.name in source.collections.trainable,
-    )
+def join_sparse_parts(
+    keys: list[str], entries: dict[str, Entry], scope: Scope
+) -> list[Entry]:
+    """Returns records of inputs, one for the three parts of a sparse one."""
+    sparse = find_sparse_names(keys, scope)
+    found = {}
+    for key in keys:
+        name = sparse.get(key)
+        if name is None:
+            found[key] = entries[key]
+            continue
+        indices = entries.get(f"{name}/indices:0")
+        values = entries.get(f"{name}/values:0")
+        axes = indices.shape[1] if indices and indices.shape else None
+        found[name] = Entry(
+            name,
+            None if axes is None else (None,) * axes,
+            UNKNOWN if values is None else values.dtype,
+            "sparse",
+        )
+    return list(found.values())
+
+
+def choose_outputs(keys: list[str], entries: dict[str, Entry]) -> list[str]:
+    """Returns the likely outputs, without sizes, positions and losses."""
+    found = [key for key in keys if may_be_output(entries[key])]
+    larger = [key for key in found if entries[key].shape != ()]
+    return (larger or found)[:MAX_OUTPUTS]
+
+
+def may_be_output(entry: Entry) -> bool:
+    """Returns whether a tensor is more than a size or a position."""
+    if entry.dtype == "bool":
+        return False
+    is_whole = "int" in entry.dtype
+    return not (is_whole and entry.shape is not None and len(entry.shape) < 2)
+
+
+def make_switch_entry(node: Node) -> Entry:
+    """Returns the record of a variable that decides conditions."""
+    return Entry(node.name, (), "bool", "a variable that decides conditions")
+
+
+def list_weight_entries(source: GraphFile) -> Iterator[Entry]:
+    """Yields the records of the variables, or of a frozen graph's constants."""
+    nodes = source.scope.nodes
+    if not has_variables(source):
+        for name in list_weights(source):
+            tensor = nodes[name].proto.attr["value"].tensor
+            shape = tf.TensorShape(tensor.tensor_shape)
+            dtype = tf.as_dtype(tensor.dtype).name
+            yield Entry(name, shape_as_tuple(shape), dtype)
+        return
+    for node in nodes.values():
+        if node.op in operations.VARIABLES:
+            yield Entry(
+                node.name,
+                shape_as_tuple(tf.TensorShape(node.proto.attr["shape"].shape)),
+                variable_dtype(node).name,
+                trainable=node.name in source.collections.trainable,
+            )
 
 
 def list_refusals(
-    source: GraphFile, outputs: list[str], placeholders: list[str]
+    source: GraphFile, outputs: list[str], given: list[str]
 ) -> list[Refusal]:
     """Returns the refused operations that the outputs need."""
-    names = find_needed(outputs, source.scope, placeholders)
+    names = find_needed(outputs, source.scope, given)
     parts = find_parts(names, source.scope, source.functions)
     return find_refusals(parts, source.functions)

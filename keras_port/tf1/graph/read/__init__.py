@@ -21,6 +21,7 @@ from keras_port.tf1.graph.read.frozen_graph import (
     make_variables_of_constants as make_variables_of_constants,
 )
 from keras_port.tf1.graph.read.graph_file import GraphFile as GraphFile
+from keras_port.tf1.graph.read.graph_file import Kind as Kind
 from keras_port.tf1.graph.read.graph_file import PathLike as PathLike
 from keras_port.tf1.graph.read.graph_file import (
     read_graph_file as read_graph_file,
@@ -28,6 +29,9 @@ from keras_port.tf1.graph.read.graph_file import (
 from keras_port.tf1.graph.read.nodes import Node as Node
 from keras_port.tf1.graph.read.nodes import Scope as Scope
 from keras_port.tf1.graph.read.nodes import called_functions as called_functions
+from keras_port.tf1.graph.read.nodes import (
+    find_sparse_parts as find_sparse_parts,
+)
 from keras_port.tf1.graph.read.nodes import find_tensor as find_tensor
 from keras_port.tf1.graph.read.nodes import function_scopes as function_scopes
 from keras_port.tf1.graph.read.nodes import graph_scope as graph_scope

@@ -18,6 +18,8 @@ from keras_port.tf1.graph.read.protos import GraphDef
 from keras_port.tf1.graph.read.protos import NodeDef
 from keras_port.tf1.graph.read.protos import OpDef
 
+# The parts of a sparse placeholder, in the order of `tf.SparseTensor`.
+SPARSE_PARTS = ("indices", "values", "shape")
 # Names that `suggest_names` shows.
 MAX_SUGGESTIONS = 5
 
@@ -237,6 +239,15 @@ def find_tensor(name: str, scope: Scope, argument: str) -> str:
             f"{suggest_names(operation, scope.nodes)}"
         )
     return f"{operation}:{int(number) if colon else 0}"
+
+
+def find_sparse_parts(name: str, scope: Scope) -> list[str]:
+    """Returns the keys of the parts of a sparse placeholder, if it is one."""
+    if not isinstance(name, str) or name in scope.nodes:
+        return []
+    parts = [f"{name}/{part}" for part in SPARSE_PARTS]
+    is_there = all(part in scope.nodes for part in parts)
+    return [f"{part}:0" for part in parts] if is_there else []
 
 
 def suggest_names(name: str, names: Iterable[str]) -> str:

@@ -7,8 +7,13 @@ passes `gate.py`.
 from keras_port.tf1.graph.select.gate import (
     import_operations as import_operations,
 )
+from keras_port.tf1.graph.select.inputs import (
+    find_sparse_names as find_sparse_names,
+)
+from keras_port.tf1.graph.select.inputs import list_data as list_data
+from keras_port.tf1.graph.select.inputs import list_settings as list_settings
+from keras_port.tf1.graph.select.inputs import list_switches as list_switches
 from keras_port.tf1.graph.select.outputs import guess_outputs as guess_outputs
-from keras_port.tf1.graph.select.outputs import is_internal as is_internal
 from keras_port.tf1.graph.select.refusals import Refusal as Refusal
 from keras_port.tf1.graph.select.refusals import (
     find_custom_gradients as find_custom_gradients,

@@ -1,7 +1,7 @@
 """Guesses which tensors of a graph are its predictions."""
 
-from collections.abc import Container
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator
 import re
 
 from keras_port.tf1.graph.read import GraphFile
@@ -9,28 +9,64 @@ from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
+from keras_port.tf1.graph.select.origins import Origins
+from keras_port.tf1.graph.select.origins import find_origins
+from keras_port.tf1.graph.select.origins import find_readers
 
 # Scopes that TensorFlow 1 made for training and for files.
 INTERNAL_SCOPES = re.compile(
-    r"(gradients|save|init|report_uninitialized_variables)(_\d+)?"
+    r"(gradients|save|init|report_uninitialized_variables|train)(_\d+)?"
 )
+# Scopes of loops and conditions, whose insides no layer can return.
+INNER_SCOPES = re.compile(r"(while|cond)(_\d+)?")
+# Losses and metrics, and which input of theirs is a prediction.
+JUDGES = {
+    "SoftmaxCrossEntropyWithLogits": 0,
+    "SparseSoftmaxCrossEntropyWithLogits": 0,
+    "CTCLoss": 0,
+    "CTCLossV2": 0,
+    "InTopK": 0,
+    "InTopKV2": 0,
+}
+# They compare a prediction with data.
+COMPARISONS = ("Sub", "SquaredDifference", "Mul")
+# What people call a prediction.
+NAMES = re.compile(
+    r"(y_?)?(final_?)?(logits?|logistic|outputs?|out|pred(s|ict|iction|ictions)?|"
+    r"prob(s|abilities|ability)?|scores?|softmax|result|y_hat|y_conv)(_\d+)?",
+    re.IGNORECASE,
+)
+GRADIENT_SCOPES = re.compile(r"gradients(_\d+)?")
+# As many networks of one form are listed among the first.
+MAX_COPIES = 2
+# What makes a prediction of the last layer.
+HEADS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopKV2", "TopK")
+# They change the form of a tensor, not what it means.
+COPIES = ("Identity", "Reshape", "Cast", "Squeeze", "StopGradient")
 # What a loss does before it reads the labels, as in `log(y + 1e-9)`.
 BEFORE_LABELS = ("Log", "Log1p", "Neg", "Maximum", "Minimum", "Add", "AddV2")
 CALLS = ("While", "StatelessWhile", "If", "StatelessIf", "Case")
-NOT_VALUES = (*operations.WRITERS, *operations.STRUCTURE, *CALLS, "Exit")
-MAX_OUTPUTS = 20
-# Placeholders that are told apart. No model has as many.
-MAX_DATA = 1000
+SIZES = ("Shape", "Size", "Rank")
+NOT_VALUES = (
+    *operations.WRITERS,
+    *operations.STRUCTURE,
+    *CALLS,
+    *operations.VARIABLES,
+    "Assert",
+    "Const",
+    "ReadVariableOp",
+    *SIZES,
+)
 
 
 def guess_outputs(source: GraphFile) -> list[str]:
     """Returns the keys of the tensors that are likely predictions.
 
     If the file has signatures, these are their outputs. Otherwise they are
-    computed from data and variables, and are either read by nothing, or only
-    by operations that need another placeholder too: those compute a loss.
+    computed from data and weights, and are what a loss or a metric reads, a
+    softmax and what it reads, a copy with a name of its own, or what nothing
+    reads. What is nearest to a loss comes first.
     """
-    scope = source.scope
     signed = [
         key
         for signature in source.signatures.values()
@@ -39,41 +75,160 @@ def guess_outputs(source: GraphFile) -> list[str]:
     ]
     if signed:
         return sorted(set(signed))
-    data, learned = find_origins(scope)
-    readers: dict[str, list[str]] = {}
-    for node in scope.nodes.values():
-        if not is_internal(node):
-            for key in node.inputs:
-                readers.setdefault(operation_name(key), []).append(node.name)
-    found = [
-        skip_loss(node, scope, data, learned)
-        for name, node in scope.nodes.items()
-        if name in learned
-        and data[name]
-        and may_be_prediction(node, scope)
-        and all(
-            needs_more(data[one], data[name]) for one in readers.get(name, [])
+    return [f"{name}:0" for name in Guess(source).list_names()]
+
+
+class Guess:
+    """Ranks the operations of a graph that may be predictions.
+
+    Args:
+        source: The graph.
+    """
+
+    def __init__(self, source: GraphFile) -> None:
+        self.scope: Scope = source.scope
+        self.origins: Origins = find_origins(source)
+        self.readers = find_readers(source.scope)
+        self._gradients = self._find_gradients()
+        self._later = self._find_later_weights()
+        # A graph may have neither, such as a fixed formula.
+        self._needs_weights = any(self.origins.weights.values())
+        self._needs_data = any(self.origins.data.values())
+
+    def list_names(self) -> list[str]:
+        """Returns the names of the likely predictions, the best one first."""
+        ranks: dict[str, int] = {}
+        for name, rank in self._find():
+            if self._is_prediction(name):
+                ranks[name] = min(rank, ranks.get(name, rank))
+        order = {name: number for number, name in enumerate(self.scope.nodes)}
+        seen: Counter[str] = Counter()
+        keys = {}
+        for name in sorted(ranks, key=order.__getitem__):
+            # The copies of a network, such as those of many workers, come last.
+            pattern = re.sub(r"\d+", "#", name)
+            keys[name] = seen[pattern] > MAX_COPIES, ranks[name], order[name]
+            seen[pattern] += 1
+        return sorted(keys, key=keys.__getitem__)
+
+    def _find(self) -> Iterator[tuple[str, int]]:
+        """Yields operations and their ranks, in any order."""
+        for node in self.scope.nodes.values():
+            if is_internal(node) or node.name in self._gradients:
+                continue
+            for key in self._list_judged(node):
+                for name in self._list_copies(key):
+                    yield name, 0
+                    for one in self.readers.get(name, ()):
+                        if self.scope.nodes[one].op in HEADS[:3]:
+                            yield one, 0
+            if not self._is_prediction(node.name):
+                continue
+            is_last = not self._later[node.name]
+            after = self._list_readers(node.name)
+            if is_last and NAMES.fullmatch(node.name.rpartition("/")[2]):
+                yield node.name, 0
+            if all(self._needs_more(one, node.name) for one in after):
+                yield self._skip_loss(node), 1 if after else 4
+            if node.op in HEADS and is_last:
+                yield node.name, 2
+                for name in self._list_copies(node.inputs[0]):
+                    yield name, 2
+            if node.op == "Identity" and "/" not in node.name:
+                yield node.name, 3
+
+    def _list_judged(self, node: Node) -> Iterator[str]:
+        """Yields the inputs of a loss or a metric that are predictions."""
+        number = JUDGES.get(node.op)
+        if number is not None:
+            yield from node.inputs[number : number + 1]
+        if node.op in COMPARISONS and not self._later[node.name]:
+            for key, other in (node.inputs[:2], node.inputs[1::-1]):
+                name, label = operation_name(key), operation_name(other)
+                if (
+                    name in self.scope.nodes
+                    and self.origins.data.get(label)
+                    and not self.origins.weights[label]
+                ):
+                    yield f"{self._skip_loss(self.scope.nodes[name])}:0"
+
+    def _list_copies(self, key: str) -> Iterator[str]:
+        """Yields an operation, and those that it only copies."""
+        for _ in range(10):
+            name = operation_name(key)
+            if name not in self.scope.nodes:
+                return
+            yield name
+            node = self.scope.nodes[name]
+            if node.op not in COPIES or not node.inputs:
+                return
+            key = node.inputs[0]
+
+    def _is_prediction(self, name: str) -> bool:
+        """Returns whether an operation may be a prediction."""
+        node = self.scope.nodes[name]
+        return (
+            may_be_prediction(node, self.scope)
+            and name not in self._gradients
+            and (bool(self.origins.data[name]) or not self._needs_data)
+            and (bool(self.origins.weights[name]) or not self._needs_weights)
         )
-    ]
-    most = max((bits.bit_count() for bits in data.values()), default=0)
-    ends = [name for name in found if data[name].bit_count() < most]
-    return [f"{name}:0" for name in dict.fromkeys(ends or found)][:MAX_OUTPUTS]
 
+    def _list_readers(self, name: str) -> list[str]:
+        """Returns the operations of the model that read an operation."""
+        return [
+            one
+            for one in self.readers.get(name, ())
+            if one not in self._gradients
+            and not is_internal(self.scope.nodes[one])
+            and "Summary" not in self.scope.nodes[one].op
+            and self.scope.nodes[one].op not in SIZES
+        ]
 
-def skip_loss(
-    node: Node,
-    scope: Scope,
-    data: Mapping[str, int],
-    learned: Container[str],
-) -> str:
-    """Returns the operation whose value a loss starts from."""
-    while node.op in BEFORE_LABELS:
-        sources = list(dict.fromkeys(map(operation_name, node.inputs)))
-        moving = [one for one in sources if one in learned]
-        if len(moving) != 1 or data[moving[0]] != data[node.name]:
-            break
-        node = scope.nodes[moving[0]]
-    return node.name
+    def _needs_more(self, name: str, other: str) -> bool:
+        """Returns whether an operation needs the data of another, and more."""
+        own, others = self.origins.data[name], self.origins.data[other]
+        return own != others and not others & ~own
+
+    def _find_gradients(self) -> set[str]:
+        """Returns the names of the operations that gradients lead to."""
+        found: set[str] = set()
+        for name in self.origins.order:
+            parts = name.split("/")
+            if any(GRADIENT_SCOPES.fullmatch(one) for one in parts) or any(
+                operation_name(key) in found
+                for key in self.scope.nodes[name].inputs
+            ):
+                found.add(name)
+        return found
+
+    def _find_later_weights(self) -> dict[str, int]:
+        """Returns the weights that are used after every operation only.
+
+        If there are any, the operation is inside of a network. An attention is
+        such a softmax, and a gate of an LSTM such a sigmoid. What needs other
+        data too is a loss, and does not count.
+        """
+        weights = self.origins.weights
+        later = dict.fromkeys(self.scope.nodes, 0)
+        for name in reversed(self.origins.order):
+            for one in self._list_readers(name):
+                if not self._needs_more(one, name):
+                    later[name] |= weights[one] | later[one]
+        return {name: later[name] & ~weights[name] for name in later}
+
+    def _skip_loss(self, node: Node) -> str:
+        """Returns the operation whose value a loss starts from."""
+        while node.op in BEFORE_LABELS:
+            sources = list(dict.fromkeys(map(operation_name, node.inputs)))
+            moving = [one for one in sources if self.origins.weights.get(one)]
+            if len(moving) != 1:
+                break
+            before = moving[0]
+            if self.origins.data[before] != self.origins.data[node.name]:
+                break
+            node = self.scope.nodes[before]
+        return node.name
 
 
 def is_internal(node: Node) -> bool:
@@ -85,80 +240,12 @@ def may_be_prediction(node: Node, scope: Scope) -> bool:
     """Returns whether an operation is of a kind that computes predictions."""
     if is_internal(node) or node.op in NOT_VALUES:
         return False
-    if "Apply" in node.op or "Summary" in node.op or node.op == "Assert":
+    if "Apply" in node.op or "Summary" in node.op:
         return False
+    if any(INNER_SCOPES.fullmatch(part) for part in node.name.split("/")[:-1]):
+        return node.op == "Merge"
     # TensorFlow copies every result of a loop.
-    return node.op != "Identity" or scope.node(node.inputs[0]).op not in CALLS
-
-
-def needs_more(bits: int, others: int) -> bool:
-    """Returns whether data are those of another operation, and more."""
-    return bits != others and not others & ~bits
-
-
-def find_origins(scope: Scope) -> tuple[dict[str, int], set[str]]:
-    """Returns the data that every operation needs, and which ones learn.
-
-    Data are placeholders with axes. One without axes, such as the rate of
-    dropout, is a setting and does not count.
-
-    Returns:
-        The placeholders, by operation, one bit for each; and the names of the
-        operations that are computed from variables.
-    """
-    names = [name for name, node in scope.nodes.items() if is_data(node)]
-    data = dict.fromkeys(scope.nodes, 0)
-    for number, name in enumerate(names[:MAX_DATA]):
-        data[name] = 1 << number
-    learned = {
-        name
-        for name, node in scope.nodes.items()
-        if node.op in operations.VARIABLES
-    }
-    order = sort_operations(scope)
-    # One pass is enough without loops; a loop inside a loop needs three.
-    for _ in range(4):
-        before = (dict(data), len(learned))
-        for name in order:
-            sources = [
-                operation_name(key)
-                for key in scope.nodes[name].inputs
-                if operation_name(key) in scope.nodes
-            ]
-            for one in sources:
-                data[name] |= data[one]
-            if not learned.isdisjoint(sources):
-                learned.add(name)
-        if (data, len(learned)) == before:
-            break
-    return data, learned
-
-
-def is_data(node: Node) -> bool:
-    """Returns whether an operation is a placeholder with axes."""
-    shape = node.proto.attr["shape"].shape
-    return node.op in operations.PLACEHOLDERS and bool(shape.dim)
-
-
-def sort_operations(scope: Scope) -> list[str]:
-    """Returns the operations, every one after its inputs, except in loops."""
-    order: list[str] = []
-    is_done: dict[str, bool] = {}
-    for start in scope.nodes:
-        stack = [start]
-        while stack:
-            name = stack[-1]
-            if name not in is_done:
-                is_done[name] = False
-                stack += [
-                    operation_name(key)
-                    for key in scope.nodes[name].inputs
-                    if operation_name(key) in scope.nodes
-                    and operation_name(key) not in is_done
-                ]
-                continue
-            stack.pop()
-            if not is_done[name]:
-                is_done[name] = True
-                order.append(name)
-    return order
+    source = (
+        scope.nodes.get(operation_name(node.inputs[0])) if node.inputs else None
+    )
+    return node.op != "Identity" or source is None or source.op not in CALLS
