@@ -42,6 +42,11 @@ _CHECKPOINT_HELP = (
     "file of the first checkpoint format"
 )
 
+_GRAPH_HELP = (
+    "a .meta file, its prefix, a frozen .pb file, a SavedModel, or the folder "
+    "that holds one of them"
+)
+
 
 class _Commands(Protocol):
     """What `add_subparsers` returns, for which argparse has no public type."""
@@ -302,44 +307,51 @@ def _add_graph(commands: _Commands) -> None:
     """Adds `graph`."""
     command = commands.add_parser(
         "graph",
-        help="list what a .meta file holds",
+        help="list what a graph holds",
         description=(
-            "Lists the placeholders, the likely outputs and the variables of "
-            "a TensorFlow 1 graph, and the operations that are not supported."
+            "Lists the inputs, the settings, the likely outputs and the "
+            "variables of a TensorFlow 1 graph, and the operations that are "
+            "not supported."
         ),
     )
-    command.add_argument("meta", help="the .meta file, its prefix or folder")
+    command.add_argument("graph", help=_GRAPH_HELP)
     command.set_defaults(run=_run_graph, flags={})
 
 
 def _run_graph(options: argparse.Namespace) -> str:
-    """Returns what a `.meta` file holds."""
-    return str(list_graph(options.meta))
+    """Returns what a graph holds."""
+    return str(list_graph(options.graph))
 
 
 def _add_graph_to_keras(commands: _Commands) -> None:
     """Adds `graph-to-keras`."""
     command = commands.add_parser(
         "graph-to-keras",
-        help="write a .keras file with the graph of a .meta file",
+        help="write a .keras file with a graph and its values",
         description=(
             "Writes a model of one layer, GraphLayer, that holds the graph and "
-            "the values of the checkpoint next to it. No code is needed. The "
-            "command graph lists the names."
+            "the values that belong to it. No code is needed. The command "
+            "graph lists the names."
         ),
     )
-    command.add_argument("meta", help="the .meta file, its prefix or folder")
+    command.add_argument("graph", help=_GRAPH_HELP)
     command.add_argument(
         "output", type=_parse_keras_file, help="the .keras file to write"
     )
     for name, of in (("inputs", "fed with data"), ("outputs", "predicted")):
         command.add_argument(
             f"--{name}",
-            required=True,
             nargs="+",
             metavar="NAME",
-            help=f"names of the tensors that are {of}",
+            help=f"names of the tensors that are {of}; default: those of the "
+            "signature in the file",
         )
+    command.add_argument(
+        "--signature",
+        metavar="NAME",
+        help="signature whose inputs and outputs are used; default: "
+        "serving_default, or the only one",
+    )
     command.add_argument(
         "--feed",
         action="append",
@@ -349,15 +361,28 @@ def _add_graph_to_keras(commands: _Commands) -> None:
         help="values of another placeholder, such as keep_prob=0.5,1.0 or "
         "is_training=true,false; repeat for every placeholder",
     )
+    command.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        type=_parse_shape,
+        metavar="NAME=SIZE,SIZE",
+        help="shape of an input, where the graph does not tell it, such as "
+        "x=None,784; repeat for every input",
+    )
     command.add_argument("--checkpoint", help=_CHECKPOINT_HELP)
     command.add_argument(
-        "--frozen", action="store_true", help="make no variable trainable"
+        "--trainable",
+        nargs="*",
+        metavar="PATTERN",
+        help="names of the variables that train, such as 'conv*'; without a "
+        "name none does; default: those that TensorFlow 1 trained",
     )
     command.set_defaults(
         run=_run_graph_to_keras,
         flags={
             "constants": "--feed",
-            "trainable": "--frozen",
+            "shapes": "--shape",
             "list_graph": "graph",
         },
     )
@@ -365,13 +390,16 @@ def _add_graph_to_keras(commands: _Commands) -> None:
 
 def _run_graph_to_keras(options: argparse.Namespace) -> str:
     """Writes a `.keras` file and returns its weights."""
+    chosen = options.trainable
     layer = GraphLayer(
-        options.meta,
+        options.graph,
         inputs=options.inputs,
         outputs=options.outputs,
+        signature=options.signature,
         constants=dict(options.feed),
+        shapes=dict(options.shape),
         checkpoint=options.checkpoint,
-        trainable=not options.frozen,
+        trainable=True if chosen is None else chosen or False,
     )
     model = layer.to_model()
     with atomic_file(options.output) as partial:
@@ -415,6 +443,20 @@ def _parse_feed(text: str) -> tuple[str, Phase]:
     return name, Phase(
         training=_parse_number(parts[0]), inference=_parse_number(parts[-1])
     )
+
+
+def _parse_shape(text: str) -> tuple[str, tuple[int | None, ...]]:
+    """Returns a name and a shape; the parser reports an error."""
+    name, sign, sizes = text.partition("=")
+    parts = [one.strip() for one in sizes.split(",")] if sizes else []
+    is_known = all(one.isdecimal() or one in ("None", "?", "") for one in parts)
+    if not name or not sign or not is_known:
+        raise argparse.ArgumentTypeError(
+            f"must be NAME=SIZE,SIZE, with None for an open one: {text}"
+        )
+    # "x=None," is a shape of one axis, as a tuple of Python is.
+    parts = parts[:-1] if parts[-1:] == [""] else parts
+    return name, tuple(int(o) if o.isdecimal() else None for o in parts)
 
 
 def _parse_number(text: str) -> float:

@@ -8,6 +8,7 @@ import os
 import pathlib
 from typing import Any
 
+from absl import logging
 import keras
 import numpy as np
 import tensorflow as tf
@@ -39,25 +40,42 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
     to them. The graph's regularization losses are among the layer's losses.
 
     Args:
-        path: The `.meta` file, its prefix, or its folder.
+        path: A `.meta` file, its prefix, a frozen graph, a SavedModel, or the
+            folder that holds one of them. The content tells which it is.
         inputs: Names of the tensors that the layer is called with, such as
             `"x_"` or `"x_:0"`, one or several. They need not be placeholders.
-        outputs: Names of the tensors that it returns, one or several.
+            The name of a sparse placeholder stands for its three parts, and
+            the layer takes a `tf.SparseTensor`. Defaults to `None`: those of
+            the signature.
+        outputs: Names of the tensors that it returns, one or several. Defaults
+            to `None`: those of the signature.
+        signature: Name of the signature in the file that is used for `inputs`
+            and `outputs`. Defaults to `None`: `"serving_default"`, or the only
+            one.
         constants: Values of other tensors, by name. A `Phase` holds one value
             for training and one for inference, as in
-            `{"keep_prob": Phase(training=0.5, inference=1.0)}`. Defaults to
+            `{"keep_prob": Phase(training=0.5, inference=1.0)}`. The name of a
+            variable, such as `is_training`, replaces the variable. Defaults to
             `None`: no constants.
+        shapes: Shapes of inputs, by name, where the graph does not tell them,
+            as in `{"x": (None, 784)}`. Defaults to `None`: those in the graph.
         checkpoint: Prefix or folder of the checkpoint with the values.
-            Defaults to `None`: the files next to the `.meta` file.
-        trainable: Whether to train the variables that TensorFlow 1 trained.
-            `False` is permanent, and saved with the layer; to freeze them for
-            some time set `layer.trainable` later. Defaults to `True`.
+            Defaults to `None`: the files that belong to the graph.
+        trainable: What trains. `True` stands for the variables that TensorFlow
+            1 trained, and `False` for none, which is permanent and saved with
+            the layer; to freeze them for some time set `layer.trainable`
+            later. Patterns such as `"conv*"` or `["conv*", "fc/w"]` choose
+            variables by their names; in a frozen graph, whose values are
+            constants, they choose the constants that become variables.
+            Defaults to `True`.
         name: Name of the layer. Defaults to `None`: Keras chooses one.
         **kwargs: Further arguments of `keras.layers.Layer`.
 
     Call arguments:
         inputs: One tensor, a list of tensors in the order of `inputs`, or a
             dictionary by their names. They are cast to the types in the graph.
+            If the graph has a fixed batch size, and its rows do not depend on
+            each other, inference takes any number of rows.
         training: A bool, or a tensor that holds one.
 
     Raises:
@@ -116,6 +134,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         # Neither Keras nor TensorFlow looks into an object of this class, and
         # a layer with functions among its attributes cannot be exported.
         self._network = Network(program)
+        self._has_warned = False
         self._variables_of_graph = [
             self._make_variable(one, None if values is None else values[number])
             for number, one in enumerate(program.variables)
@@ -167,6 +186,8 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         """Computes the outputs; in training it also runs the updates."""
+        if training is True and not self._has_warned:
+            self._warn_if_nothing_trains()
         results = self._network(inputs, self._get_values(), training)
         for loss in results.losses:
             self.add_loss(loss)
@@ -185,6 +206,19 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             )
         ]
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def _warn_if_nothing_trains(self) -> None:
+        """Warns once if a training would change nothing."""
+        self._has_warned = True
+        variables = self._network.program.variables
+        if self.trainable and not any(one.trainable for one in variables):
+            logging.warning(
+                "The GraphLayer %r has no weight that trains: the file does "
+                "not say what TensorFlow 1 trained, or its values are "
+                "constants. Choose weights with `trainable=['name*']` when you "
+                "make the layer, or use `trainable=False`.",
+                self.name,
+            )
 
     def to_model(self) -> keras.Model:
         """Returns a model that consists of this layer only.

@@ -63,10 +63,8 @@ def list_switches(scope: Scope) -> list[Node]:
     for node in scope.nodes.values():
         if node.op not in DECIDES or len(node.inputs) < 2:
             continue
-        is_switch = node.op in DECIDES[:2]
-        source = scope.nodes.get(
-            operation_name(node.inputs[1 if is_switch else 0])
-        )
+        predicate = node.inputs[1 if node.op in DECIDES[:2] else 0]
+        source = scope.nodes.get(operation_name(predicate))
         seen: set[str] = set()
         while source is not None and source.name not in seen:
             seen.add(source.name)
