@@ -67,11 +67,11 @@ def list_weights(source: GraphFile) -> list[str]:
 
 def is_weight(node: Node) -> bool:
     """Returns whether an operation is a constant of floats with axes."""
-    tensor = node.proto.attr["value"].tensor
+    # To ask for an attribute adds it, so other operations are not asked.
     return (
         node.op == "Const"
         and tf.as_dtype(node.proto.attr["dtype"].type).is_floating
-        and bool(tensor.tensor_shape.dim)
+        and bool(node.proto.attr["value"].tensor.tensor_shape.dim)
     )
 
 

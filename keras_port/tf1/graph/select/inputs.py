@@ -8,8 +8,8 @@ from keras_port.tf1.graph.read import find_sparse_parts
 from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.read import variable_dtype
+from keras_port.tf1.graph.select.origins import find_data
 from keras_port.tf1.graph.select.origins import find_readers
-from keras_port.tf1.graph.select.origins import is_data
 from keras_port.tf1.graph.select.outputs import is_internal
 
 PLACEHOLDERS = (*operations.PLACEHOLDERS, "PlaceholderWithDefault")
@@ -21,12 +21,12 @@ FORWARDS = ("Identity", "RefIdentity", "ReadVariableOp", "LogicalNot")
 
 def list_data(scope: Scope) -> list[str]:
     """Returns the keys of the tensors that a graph reads its data from."""
-    readers = find_readers(scope)
+    readers, data = find_readers(scope), find_data(scope)
     found = []
     for node in scope.nodes.values():
         is_placeholder = node.op in PLACEHOLDERS
         if is_internal(node) or not (
-            is_data(node) or (is_placeholder and has_axes(node))
+            node.name in data or (is_placeholder and has_axes(node))
         ):
             continue
         # What only a queue reads does not reach the model from here.
@@ -47,12 +47,13 @@ def list_settings(scope: Scope) -> list[str]:
 
     These are scalars, such as a rate of dropout.
     """
+    data = find_data(scope)
     return [
         f"{node.name}:0"
         for node in scope.nodes.values()
         if node.op in PLACEHOLDERS
         and not is_internal(node)
-        and not is_data(node)
+        and node.name not in data
         and not has_axes(node)
     ]
 

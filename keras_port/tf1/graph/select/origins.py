@@ -6,7 +6,6 @@ import re
 import tensorflow as tf
 
 from keras_port.tf1.graph.read import GraphFile
-from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import has_variables
 from keras_port.tf1.graph.read import list_weights
@@ -16,9 +15,11 @@ from keras_port.tf1.graph.read import operations
 # What gives a model its data instead of a placeholder.
 SOURCES = re.compile(
     r"Queue(Dequeue|DequeueMany|DequeueUpTo)(V2)?|"
-    r"(OneShot)?IteratorGetNext(Sync|AsOptional)?|ReaderRead(UpTo)?(V2)?|"
-    r"PyFunc(Stateless)?|EagerPyFunc"
+    r"(OneShot)?IteratorGetNext(Sync|AsOptional)?|ReaderRead(UpTo)?(V2)?"
 )
+# Their results depend on the shape of data alone.
+SIZES = ("Shape", "ShapeN", "Size", "Rank")
+BOOL = tf.bool.as_datatype_enum
 # Passes over a graph. One is enough without loops; a loop in a loop needs 3.
 PASSES = 4
 # Tensors of data, and weights, that are told apart. No model has as many.
@@ -55,10 +56,11 @@ def find_origins(source: GraphFile) -> Origins:
         weights[name] = 1 << number
     # The outputs of one queue are different data.
     outputs: dict[str, int] = {}
+    inputs = find_data(scope)
     order = sort_operations(scope)
     readers = find_readers(scope)
     for name in order:
-        if is_data(scope.nodes[name]):
+        if name in inputs:
             keys = {
                 key
                 for one in readers.get(name, ())
@@ -72,7 +74,7 @@ def find_origins(source: GraphFile) -> Origins:
     for _ in range(PASSES):
         before = dict(data), dict(weights)
         for name in order:
-            if is_data(scope.nodes[name]):
+            if name in inputs or scope.nodes[name].op in SIZES:
                 continue
             for key in scope.nodes[name].inputs:
                 one = operation_name(key)
@@ -95,13 +97,25 @@ def list_origins(source: GraphFile) -> list[str]:
     ]
 
 
-def is_data(node: Node) -> bool:
-    """Returns whether an operation gives a model its data."""
-    if node.op in operations.PLACEHOLDERS:
-        shape = node.proto.attr["shape"].shape
-        is_bool = node.proto.attr["dtype"].type == tf.bool.as_datatype_enum
-        return bool(shape.dim) or (shape.unknown_rank and not is_bool)
-    return SOURCES.fullmatch(node.op) is not None
+def find_data(scope: Scope) -> set[str]:
+    """Returns the names of the operations that give a model its data.
+
+    A placeholder of an unknown shape is data only if none has a known one;
+    otherwise it is more likely a setting, such as the rate of dropout.
+    """
+    sources = {
+        name for name, node in scope.nodes.items() if SOURCES.fullmatch(node.op)
+    }
+    known, unknown = set(), set()
+    for name, node in scope.nodes.items():
+        if node.op in operations.PLACEHOLDERS:
+            shape = node.proto.attr["shape"].shape
+            is_bool = node.proto.attr["dtype"].type == BOOL
+            if shape.dim:
+                known.add(name)
+            elif shape.unknown_rank and not is_bool:
+                unknown.add(name)
+    return sources | (known or unknown)
 
 
 def find_readers(scope: Scope) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import operations
+from keras_port.tf1.graph.select.origins import SIZES
 from keras_port.tf1.graph.select.origins import Origins
 from keras_port.tf1.graph.select.origins import find_origins
 from keras_port.tf1.graph.select.origins import find_readers
@@ -46,7 +47,6 @@ COPIES = ("Identity", "Reshape", "Cast", "Squeeze", "StopGradient")
 # What a loss does before it reads the labels, as in `log(y + 1e-9)`.
 BEFORE_LABELS = ("Log", "Log1p", "Neg", "Maximum", "Minimum", "Add", "AddV2")
 CALLS = ("While", "StatelessWhile", "If", "StatelessIf", "Case")
-SIZES = ("Shape", "Size", "Rank")
 NOT_VALUES = (
     *operations.WRITERS,
     *operations.STRUCTURE,
@@ -194,11 +194,11 @@ class Guess:
         """Returns the names of the operations that gradients lead to."""
         found: set[str] = set()
         for name in self.origins.order:
-            parts = name.split("/")
-            if any(GRADIENT_SCOPES.fullmatch(one) for one in parts) or any(
-                operation_name(key) in found
-                for key in self.scope.nodes[name].inputs
-            ):
+            sources = map(operation_name, self.scope.nodes[name].inputs)
+            # The gradient of a loop adds empty lists to the loop itself.
+            if any(
+                GRADIENT_SCOPES.fullmatch(part) for part in name.split("/")
+            ) or any(o in found and self.origins.data[o] for o in sources):
                 found.add(name)
         return found
 
