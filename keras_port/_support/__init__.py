@@ -1,6 +1,7 @@
 """Helpers that several folders of the package share; none of them is public."""
 
 from keras_port._support.checksums import mask_checksum as mask_checksum
+from keras_port._support.files import PointerError as PointerError
 from keras_port._support.files import is_regular_file as is_regular_file
 from keras_port._support.files import open_file as open_file
 from keras_port._support.files import read_file as read_file
