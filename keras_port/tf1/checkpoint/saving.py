@@ -50,6 +50,8 @@ def save_checkpoint(
             path in the model, as a dictionary or as a function of the path.
             Defaults to `None`: `"letters"` for a single dense layer,
             `"numbered"` for the course's CNN, and `"keras"` for the others.
+            The weights of a `GraphLayer`, if the model has one, then have
+            their names in the graph.
         include_optimizer: Whether to save the slots and the step count, if
             the model is compiled. Defaults to `True`.
         include_graph: Whether the `.meta` holds the model's computation, or
@@ -77,7 +79,7 @@ def save_checkpoint(
     """
     prefix = _check_prefix(local_path("path", path))
     weights = list_weights(model)
-    chosen = choose_names(weights, names)
+    chosen = choose_names(model, weights, names)
     variables = [(weight.path, chosen[weight.path]) for weight in weights]
     extra: dict[str, np.ndarray] = {}
     step = None
