@@ -161,6 +161,10 @@ def _add_to_keras(commands: _Commands) -> None:
         help="how variables are matched; default: the first way that fits",
     )
     command.add_argument(
+        "--scope",
+        help="use only the variables in this scope, such as eval_net",
+    )
+    command.add_argument(
         "--step",
         type=int,
         help="number of updates so far; default: read from the file",
@@ -189,6 +193,7 @@ def _run_to_keras(options: argparse.Namespace) -> str:
         options.checkpoint,
         names=dict(options.map) if options.map else None,
         match=options.match,
+        scope=options.scope,
         include_optimizer=not options.weights_only,
         step=options.step,
         strict=not options.partial,

@@ -240,6 +240,11 @@ def read_creation_order(prefix: pathlib.Path) -> list[str]:
     A checkpoint itself is sorted by name. The order is that of the graph in
     the `.meta` file; without a readable one the list is empty.
     """
+    return [node.name for node in read_nodes(prefix) if node.op in VARIABLE_OPS]
+
+
+def read_nodes(prefix: pathlib.Path) -> list[Any]:
+    """Returns the operations in the `.meta` file, none if it is unreadable."""
     try:
         name = prefix.name.removesuffix(_V1_SHARDS)
         content = read_file(
@@ -250,7 +255,7 @@ def read_creation_order(prefix: pathlib.Path) -> list[str]:
     # protobuf's DecodeError has no types and no closer public base class.
     except Exception:  # noqa: BLE001
         return []
-    return [node.name for node in graph.node if node.op in VARIABLE_OPS]
+    return list(graph.node)
 
 
 def first_line(error: Exception) -> str:

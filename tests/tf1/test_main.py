@@ -92,6 +92,20 @@ def test_options_reach_the_functions(
     ]
 
 
+def test_one_of_two_networks_is_converted() -> None:
+    values = {
+        f"{scope}/fc/{leaf}": counted(*shape, start=start)
+        for start, scope in enumerate(("target", "eval"))
+        for leaf, shape in (("W", (784, 10)), ("b", (1, 10)))
+    }
+    write(Path("m"), values)
+    words = ["to-keras", "m", "p.keras", "--model", "perceptron"]
+    assert main(words) == 1
+    assert main([*words, "--scope", "eval"]) == 0
+    model = keras.saving.load_model("p.keras")
+    assert np.array_equal(model.weights[1], counted(10, start=1))
+
+
 def test_the_cnn_takes_weights_alone_when_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
