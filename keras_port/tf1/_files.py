@@ -246,16 +246,19 @@ def read_creation_order(prefix: pathlib.Path) -> list[str]:
 def read_nodes(prefix: pathlib.Path) -> list[Any]:
     """Returns the operations in the `.meta` file, none if it is unreadable."""
     try:
-        name = prefix.name.removesuffix(_V1_SHARDS)
-        content = read_file(
-            add_suffix(prefix.with_name(name), ".meta"),
-            max_bytes=MAX_META_BYTES,
-        )
+        meta = get_meta_path(prefix)
+        content = read_file(meta, max_bytes=MAX_META_BYTES)
         graph = tf.compat.v1.MetaGraphDef.FromString(content).graph_def
     # protobuf's DecodeError has no types and no closer public base class.
     except Exception:  # noqa: BLE001
         return []
     return list(graph.node)
+
+
+def get_meta_path(prefix: pathlib.Path) -> pathlib.Path:
+    """Returns where the `.meta` file of a checkpoint is, if there is one."""
+    name = prefix.name.removesuffix(_V1_SHARDS)
+    return add_suffix(prefix.with_name(name), ".meta")
 
 
 def first_line(error: Exception) -> str:

@@ -33,7 +33,7 @@ _KNOWN_NAMES = (
     "Ftrl",
     "ExponentialMovingAverage",
 )
-_POWERS = ("beta1_power", "beta2_power")
+POWERS = ("beta1_power", "beta2_power")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +143,7 @@ def export_state(
                 state[name] = ExportedVariable("zeros", zeros)
     step = int(optimizer.iterations.numpy())
     counter = optimizer.iterations.path
-    for beta, key in zip(layout.betas or (), _POWERS, strict=False):
+    for beta, key in zip(layout.betas or (), POWERS, strict=False):
         power = np.asarray(compute_power(beta, step))
         state[key] = ExportedVariable(counter, power)
     state["global_step"] = ExportedVariable(counter, np.asarray(step, "int64"))
@@ -193,7 +193,7 @@ def _find_step_variables(
     counters = [name for name in names if GLOBAL_STEP.fullmatch(name)]
     powers = [name for name in names if name not in counters]
     own = [name for name in powers if name.startswith(scope)]
-    if len(powers) > len(_POWERS):
+    if len(powers) > len(POWERS):
         used = find_powers(file.prefix, set(pairs.values()))
         own = [name for name in powers if name in used] or own
     inside = [name for name in counters if name.startswith(scope)]
@@ -233,7 +233,7 @@ def _find_step_in_powers(
         ValueError: If the powers belong to several optimizers or other betas.
     """
     found: list[int | None] = []
-    for beta, key in zip(betas, _POWERS, strict=True):
+    for beta, key in zip(betas, POWERS, strict=True):
         values = {
             float(value): value
             for value in (file.read(name) for name in names if key in name)

@@ -77,6 +77,36 @@ class Pairing:
     layout: SlotLayout | None = None
     state: OptimizerState | None = None
 
+    def list_unused(
+        self,
+    ) -> tuple[list[CheckpointVariable], list[CheckpointVariable]]:
+        """Returns the variables without a pair: the others, and the slots."""
+        taken = {name for _, name in [*self.used, *self.incomplete]}
+        taken |= {mismatch.name for mismatch in self.misshaped}
+        unused = [v for v in self.variables if v.name not in taken]
+        return (
+            [variable for variable in unused if variable.kind != "slot"],
+            [variable for variable in unused if variable.kind == "slot"],
+        )
+
+    def describe_misfit(self) -> str:
+        """Returns in one line what does not fit, or an empty string."""
+        parts = []
+        if self.misshaped:
+            listed = ", ".join(map(str, self.misshaped))
+            parts.append(f"shapes differ: {listed}")
+        if self.missing:
+            parts.append(f"missing in the file: {', '.join(self.missing)}")
+        if parts:
+            unused, slots = self.list_unused()
+            # Of hundreds of names, the weights are what is looked for.
+            unused.sort(key=lambda variable: variable.kind != "weight")
+            shown = [f"{show_name(v.name)} {v.shape}" for v in unused]
+            if slots:
+                shown.append(f"{len(slots)} slots")
+            parts.append(f"unused in the file: {', '.join(shown) or 'nothing'}")
+        return "; ".join(parts)
+
 
 def pair_checkpoint(
     model: keras.Model,
@@ -168,7 +198,7 @@ def _add_optimizer(
     for path in state.missing:
         pairing.missing += filter(None, layout.slot_paths(optimizer, path))
     if layout.betas and state.step is None:
-        pairing.missing.append(f"{counter} (give `step=`)")
+        pairing.missing.append(counter)
     pairing.layout, pairing.state = layout, state
 
 

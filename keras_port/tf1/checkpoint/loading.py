@@ -20,7 +20,6 @@ from keras_port.tf1.checkpoint._pairing import Pairing
 from keras_port.tf1.checkpoint._pairing import ShapeDifference
 from keras_port.tf1.checkpoint._pairing import pair_checkpoint
 from keras_port.tf1.checkpoint._slots import build_optimizer
-from keras_port.tf1.checkpoint.variables import CheckpointVariable
 
 # Cells that keep the weights of inputs and state in one kernel.
 _CELL = re.compile(r"(?:basic_)?(?:lstm|gru)_cell(?:_\d+)?(?=/|$)")
@@ -121,8 +120,11 @@ def load_checkpoint(
         step=step,
     )
     report = _make_report(pairing)
-    if strict:
-        raise_if_unfit(model, pairing, "which is unchanged")
+    if strict and (misfit := pairing.describe_misfit()):
+        raise ValueError(
+            f"{show_path(file.prefix)} does not fit the model {model.name!r}, "
+            f"which is unchanged: {misfit}. {_advise(pairing)}"
+        )
     _assign(model, pairing)
     return report
 
@@ -208,39 +210,9 @@ class LoadReport:
         return "\n".join(lines)
 
 
-def raise_if_unfit(model: keras.Model, pairing: Pairing, outcome: str) -> None:
-    """Raises a `ValueError` that lists what of a model has no variable.
-
-    Args:
-        model: The model.
-        pairing: Which variable is which.
-        outcome: What follows from it, for the message.
-    """
-    parts = []
-    if pairing.misshaped:
-        listed = ", ".join(map(str, pairing.misshaped))
-        parts.append(f"shapes differ: {listed}")
-    if pairing.missing:
-        parts.append(f"missing in the file: {', '.join(pairing.missing)}")
-    if not parts:
-        return
-    unused, slots = _list_unused(pairing)
-    # The weights come first: of hundreds of names, they are what is looked for.
-    unused.sort(key=lambda variable: variable.kind != "weight")
-    shown = [f"{show_name(v.name)} {v.shape}" for v in unused]
-    if slots:
-        shown.append(f"{len(slots)} slots")
-    parts.append(f"unused in the file: {', '.join(shown) or 'nothing'}")
-    raise ValueError(
-        f"{show_path(pairing.file.prefix)} does not fit the model "
-        f"{model.name!r}, {outcome}: {'; '.join(parts)}. "
-        f"{_advise(pairing.variables)}"
-    )
-
-
 def _make_report(pairing: Pairing) -> LoadReport:
     """Returns what a user sees of a pairing."""
-    unused, slots = _list_unused(pairing)
+    unused, slots = pairing.list_unused()
     return LoadReport(
         prefix=os.fspath(pairing.file.prefix),
         matched_by=pairing.matching.matched_by,
@@ -253,19 +225,6 @@ def _make_report(pairing: Pairing) -> LoadReport:
         interchangeable=pairing.matching.interchangeable,
         incomplete=pairing.incomplete,
         step=pairing.state.step if pairing.state else None,
-    )
-
-
-def _list_unused(
-    pairing: Pairing,
-) -> tuple[list[CheckpointVariable], list[CheckpointVariable]]:
-    """Returns the variables without a pair, those that are no slots first."""
-    taken = {name for _, name in [*pairing.used, *pairing.incomplete]}
-    taken |= {mismatch.name for mismatch in pairing.misshaped}
-    unused = [v for v in pairing.variables if v.name not in taken]
-    return (
-        [variable for variable in unused if variable.kind != "slot"],
-        [variable for variable in unused if variable.kind == "slot"],
     )
 
 
@@ -291,14 +250,17 @@ def _assign(model: keras.Model, pairing: Pairing) -> None:
         variable.assign(np.reshape(value, variable.shape))
 
 
-def _advise(variables: Sequence[CheckpointVariable]) -> str:
+def _advise(pairing: Pairing) -> str:
     """Returns what to do if the file does not fit."""
     advice = (
         "Map the variables with `names={path: name}`, load the layers that fit "
         "with `strict=False`, or load only the weights with "
         "`include_optimizer=False`."
     )
-    for variable in variables:
+    layout, state = pairing.layout, pairing.state
+    if layout and layout.betas and state and state.step is None:
+        advice = f"Give the number of updates with `step=`. {advice}"
+    for variable in pairing.variables:
         if cell := _CELL.search(variable.name):
             return (
                 f"{cell[0]!r} in the file is a recurrent cell of TensorFlow 1, "
