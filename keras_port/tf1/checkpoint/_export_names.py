@@ -8,11 +8,10 @@ from typing import get_args
 
 import keras
 
-from keras_port._support import all_layers
 from keras_port.tf1.checkpoint._matching import Names
 from keras_port.tf1.checkpoint._model_weights import LEAVES
 from keras_port.tf1.checkpoint._model_weights import ModelWeight
-from keras_port.tf1.graph import GraphLayer
+from keras_port.tf1.checkpoint._model_weights import find_graph_names
 
 Scheme = Literal["letters", "numbered", "scoped", "keras"]
 # The names that TensorFlow 1 accepts for an operation.
@@ -45,7 +44,7 @@ def choose_names(
     """
     if names is None:
         scheme = _choose_scheme(weights)
-        found = _apply_scheme(weights, scheme) | _find_graph_names(model)
+        found = _apply_scheme(weights, scheme) | find_graph_names(model)
     elif isinstance(names, str):
         found = _apply_scheme(weights, names)
     elif callable(names):
@@ -64,22 +63,6 @@ def _choose_scheme(weights: Sequence[ModelWeight]) -> Scheme:
     if [weight.canonical for weight in weights] == _CNN_PATHS:
         return "numbered"
     return "keras"
-
-
-def _find_graph_names(model: keras.Model) -> dict[str, str]:
-    """Returns the names in the graph of the weights of a `GraphLayer`.
-
-    With several such layers, two weights could have the same name.
-    """
-    layers = [one for one in all_layers(model) if isinstance(one, GraphLayer)]
-    if len(layers) != 1:
-        return {}
-    scope = f"{layers[0].name}/"
-    # Scopes of the layers around it may be in front.
-    return {
-        weight.path: weight.path.partition(scope)[2]
-        for weight in layers[0].weights
-    }
 
 
 def _apply_scheme(

@@ -3,6 +3,7 @@
 What is loaded and what is saved back goes by the same pairs.
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from keras_port.tf1.checkpoint._matching import Names
 from keras_port.tf1.checkpoint._matching import fits
 from keras_port.tf1.checkpoint._matching import match_by_map
 from keras_port.tf1.checkpoint._model_weights import ModelWeight
+from keras_port.tf1.checkpoint._model_weights import find_graph_names
 from keras_port.tf1.checkpoint._model_weights import list_weights
 from keras_port.tf1.checkpoint._optimizer_state import OptimizerState
 from keras_port.tf1.checkpoint._optimizer_state import find_state
@@ -129,11 +131,14 @@ def pair_checkpoint(
     start = f"{scope.strip('/')}/" if scope else ""
     everything = describe_variables(file)
     variables = _select_scope(everything, start, file)
-    if names is None:
+    graph_names = find_graph_names(model)
+    if names is not None:
+        matching = match_by_map(names, weights, variables, start)
+    elif match == "auto" and _has_all(file, weights, graph_names):
+        matching = Matching("name", graph_names)
+    else:
         order = read_creation_order(file.prefix)
         matching = Matcher(weights, variables, order, start).match(match)
-    else:
-        matching = match_by_map(names, weights, variables, start)
     pairs = matching.pairs
     different = [
         ShapeDifference(w.path, w.shape, pairs[w.path], shape)
@@ -221,6 +226,19 @@ def _select_scope(
             f"{shown or 'none'}."
         )
     return found
+
+
+def _has_all(
+    file: CheckpointFile,
+    weights: Sequence[ModelWeight],
+    graph_names: Mapping[str, str],
+) -> bool:
+    """Returns whether a file has all weights, by their names in a graph.
+
+    Those of a `GraphLayer` may be counters or flags, which no other way of
+    matching takes for weights.
+    """
+    return all(graph_names.get(one.path) in file.shapes for one in weights)
 
 
 def _find_incomplete(

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port import optimizers
+from keras_port.tf1 import GraphLayer
 from keras_port.tf1 import list_variables
 from keras_port.tf1 import load_checkpoint
 from keras_port.tf1 import save_checkpoint
@@ -216,6 +217,39 @@ def test_the_old_saver_restores_and_the_training_goes_on(
             losses = [session.run(fetches, feed)[0] for _ in range(6)]
             assert session.run("is_training:0")
         assert np.abs(np.subtract(losses, expected)).max() <= TOLERANCE
+
+
+@pytest.mark.fault("W4")
+def test_a_graph_layer_goes_back_by_the_names_of_its_graph(
+    tmp_path: Path,
+) -> None:
+    # Only the names tell these apart, and a flag is among them.
+    with tf.Graph().as_default(), v1.Session() as session:
+        x = v1.placeholder(tf.float32, [None, 3], name="x")
+        W, V, flag = (
+            v1.get_variable(name, initializer=value, use_resource=False)
+            for name, value in {
+                "z/W": counted(3, 3),
+                "a/W": counted(3, 3, start=9),
+                "flag": np.bool_(True),
+            }.items()
+        )
+        y = tf.matmul(tf.matmul(x, W), V)
+        tf.where(flag, y, -y, name="y")
+        session.run(v1.global_variables_initializer())
+        before = save(session, tmp_path / "old" / "m")
+    layer = GraphLayer(tmp_path / "old", inputs="x", outputs="y")
+    model = layer.to_model()
+    report = load_checkpoint(model, tmp_path / "old")
+    assert report.matched_by == "name"
+    save_checkpoint(model, tmp_path / "new" / "m", like=tmp_path / "old")
+    assert_same(before, read(tmp_path / "new" / "m"))
+    next(w for w in layer.weights if w.path.endswith("z/W")).assign(
+        counted(3, 3, start=50)
+    )
+    save_checkpoint(model, tmp_path / "new" / "m", like=tmp_path / "old")
+    before["z/W"] = counted(3, 3, start=50)
+    assert_same(before, read(tmp_path / "new" / "m"))
 
 
 @pytest.mark.fault("W3")
