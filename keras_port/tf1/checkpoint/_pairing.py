@@ -98,7 +98,13 @@ class Pairing:
             listed = ", ".join(map(str, self.misshaped))
             parts.append(f"shapes differ: {listed}")
         if self.missing:
-            parts.append(f"missing in the file: {', '.join(self.missing)}")
+            paths = {weight.path for weight in self.weights}
+            weights = [path for path in self.missing if path in paths]
+            others = [path for path in self.missing if path not in paths]
+            shown = weights + others[:1]
+            if len(others) > 1:
+                shown.append(f"{len(others) - 1} more of the optimizer")
+            parts.append(f"missing in the file: {', '.join(shown)}")
         if parts:
             unused, slots = self.list_unused()
             # Of hundreds of names, the weights are what is looked for.
