@@ -250,16 +250,27 @@ def test_a_pointer_to_a_large_file_is_named(
 
 
 @pytest.mark.fault("F13")
-def test_a_layer_names_a_missing_data_file_and_a_pointer(folder: Path) -> None:
-    data = folder / "model.ckpt.data-00000-of-00001"
+def test_a_layer_names_a_missing_data_file_and_a_pointer(
+    tmp_path: Path,
+) -> None:
+    v1 = tf.compat.v1
+    # Larger than the other files.
+    with tf.Graph().as_default(), v1.Session() as session:
+        W = v1.get_variable("W", (100, 300), use_resource=False)
+        tf.matmul(
+            v1.placeholder(tf.float32, [None, 100], name="x"), W, name="y"
+        )
+        session.run(W.initializer)
+        v1.train.Saver().save(session, str(tmp_path / "m"))
+    data = tmp_path / "m.data-00000-of-00001"
     data.unlink()
     with pytest.raises(FileNotFoundError, match=f"There is no {data}, which"):
-        GraphLayer(folder, inputs="Const", outputs="W")
-    (folder / "model.ckpt.meta").write_bytes(
+        GraphLayer(tmp_path, inputs="x", outputs="y")
+    (tmp_path / "m.meta").write_bytes(
         b"version https://git-lfs.github.com/spec/v1\noid"
     )
     with pytest.raises(ValueError, match="meta is a pointer of Git LFS"):
-        GraphLayer(folder, inputs="x", outputs="W")
+        GraphLayer(tmp_path, inputs="x", outputs="y")
 
 
 def test_a_meta_file_without_a_checkpoint_is_named(folder: Path) -> None:

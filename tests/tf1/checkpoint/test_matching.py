@@ -339,6 +339,15 @@ def test_other_counts_of_a_shape_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("W1")
+def test_order_within_shapes_needs_all_shapes(tmp_path: Path) -> None:
+    shapes = {**DICTIONARIES, "out": (4, 5), "bout": (5,)}
+    save_dictionaries(tmp_path / "m", shapes)
+    model = dense_model(4, 4, 3)
+    report = load_checkpoint(model, tmp_path / "m", strict=False)
+    assert report.used == report.interchangeable == ()
+
+
+@pytest.mark.fault("W1")
 def test_order_within_shapes_is_refused_where_names_contradict(
     tmp_path: Path,
 ) -> None:
@@ -466,6 +475,19 @@ def test_one_of_two_networks_is_loaded_by_its_scope(
     for weight, value in zip(model.weights, expected, strict=True):
         assert np.array_equal(weight, value.reshape(weight.shape))
     assert report.unused == ()
+
+
+@pytest.mark.fault("W2")
+def test_names_are_compared_inside_the_scope(tmp_path: Path) -> None:
+    values = {
+        f"{scope}/{leaf}": counted(*shape, start=start)
+        for start, scope in enumerate(("eval/fc", "eval/twin/fc"))
+        for leaf, shape in (("w", (4, 4)), ("b", (4,)))
+    }
+    model = dense_model(4, names=("fc",))
+    pairs = load(model, tmp_path / "m", values, scope="eval")
+    expected = {"fc/kernel": "eval/fc/w", "fc/bias": "eval/fc/b"}
+    assert pairs == {"by": "name", **expected}
 
 
 @pytest.mark.fault("W2")
