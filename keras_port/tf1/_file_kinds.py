@@ -36,7 +36,7 @@ def describe_kind(path: pathlib.Path) -> str:
     """
     if not is_regular_file(path):
         return ""
-    with open_file(path, max_bytes=MAX_META_BYTES) as file:
+    with open_file(path) as file:
         start = file.read(4096)
         for magic, kind in _OTHER_FORMATS.items():
             if start.startswith(magic):
@@ -51,7 +51,8 @@ def describe_kind(path: pathlib.Path) -> str:
                 "the prefix of the checkpoint that was saved with it"
             )
         # All graphs start with a message in the first or the second field.
-        if start[:1] in (b"\n", b"\x12"):
+        is_small = path.stat().st_size <= MAX_META_BYTES
+        if is_small and start.startswith((b"\n", b"\x12")):
             return _describe_graph(start + file.read())
     return ""
 

@@ -18,7 +18,7 @@ from keras_port.tf1._file_kinds import MAX_META_BYTES as MAX_META_BYTES
 from keras_port.tf1._file_kinds import VARIABLE_OPS as VARIABLE_OPS
 from keras_port.tf1._file_kinds import describe_kind
 from keras_port.tf1._index_file import IndexFile
-from keras_port.tf1._index_file import add_suffix as add_suffix
+from keras_port.tf1._index_file import add_suffix
 from keras_port.tf1._index_file import is_stemless
 from keras_port.tf1._index_file import read_index
 
