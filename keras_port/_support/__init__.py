@@ -1,6 +1,7 @@
 """Helpers that several folders of the package share; none of them is public."""
 
 from keras_port._support.checksums import mask_checksum as mask_checksum
+from keras_port._support.files import PointerError as PointerError
 from keras_port._support.files import is_regular_file as is_regular_file
 from keras_port._support.files import open_file as open_file
 from keras_port._support.files import read_file as read_file
@@ -9,6 +10,7 @@ from keras_port._support.files import show_name as show_name
 from keras_port._support.graph_check import graph_check as graph_check
 from keras_port._support.graph_check import value_errors as value_errors
 from keras_port._support.layer_names import LayerScope as LayerScope
+from keras_port._support.layer_names import all_layers as all_layers
 from keras_port._support.layer_names import (
     canonical_weight_paths as canonical_weight_paths,
 )

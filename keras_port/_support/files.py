@@ -23,6 +23,17 @@ _KINDS = {
 }
 # Windows has neither; there, a path never waits for a writer.
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# How the files start that a repository has instead of the large ones, with the
+# program that wrote them and its command that gets the content.
+_POINTERS = {
+    b"version https://git-lfs.github.com/spec/": ("Git LFS", "git lfs pull"),
+    b"/annex/objects/": ("git-annex", "git annex get"),
+}
+_MAX_POINTER_START = max(map(len, _POINTERS))
+
+
+class PointerError(ValueError):
+    """Says that a file is only a pointer to the content."""
 
 
 @contextlib.contextmanager
@@ -41,6 +52,7 @@ def open_file(
     Raises:
         FileNotFoundError: If there is nothing at `path`.
         OSError: If it cannot be opened.
+        PointerError: If it is a pointer of Git LFS or git-annex.
         ValueError: If it is a directory, a pipe or a device, or too large.
     """
     # Before it is opened, too: opening some devices does something.
@@ -54,7 +66,20 @@ def open_file(
                 f"{path} has {found.st_size:,} bytes. A file of its kind has "
                 f"at most {max_bytes:,}."
             )
+        _check_no_pointer(path, file.read(_MAX_POINTER_START))
+        file.seek(0)
         yield file
+
+
+def _check_no_pointer(path: str | os.PathLike[str], start: bytes) -> None:
+    """Raises `PointerError` if a file starts as a pointer does."""
+    for beginning, (program, command) in _POINTERS.items():
+        if start.startswith(beginning):
+            raise PointerError(
+                f"{show_name(os.fspath(path), max_length=1000)} is a pointer "
+                f"of {program}, without the content. Run `{command}` in its "
+                "repository, or download the file itself."
+            )
 
 
 def read_file(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
@@ -67,6 +92,7 @@ def read_file(path: str | os.PathLike[str], *, max_bytes: int) -> bytes:
     Raises:
         FileNotFoundError: If there is nothing at `path`.
         OSError: If it cannot be read.
+        PointerError: If it is a pointer of Git LFS or git-annex.
         ValueError: If it is a directory, a pipe or a device, or too large.
     """
     with open_file(path, max_bytes=max_bytes) as file:

@@ -166,6 +166,10 @@ def _add_to_keras(commands: _Commands) -> None:
         help="how variables are matched; default: the first way that fits",
     )
     command.add_argument(
+        "--scope",
+        help="use only the variables in this scope, such as eval_net",
+    )
+    command.add_argument(
         "--step",
         type=int,
         help="number of updates so far; default: read from the file",
@@ -194,6 +198,7 @@ def _run_to_keras(options: argparse.Namespace) -> str:
         options.checkpoint,
         names=dict(options.map) if options.map else None,
         match=options.match,
+        scope=options.scope,
         include_optimizer=not options.weights_only,
         step=options.step,
         strict=not options.partial,
@@ -232,6 +237,16 @@ def _add_to_tf1(commands: _Commands) -> None:
         ),
     )
     command.add_argument(
+        "--like",
+        metavar="OLD",
+        help="an old checkpoint of the program that is to restore the new one, "
+        "which gets its names, shapes and other values",
+    )
+    command.add_argument(
+        "--scope",
+        help="with --like, use only the variables in this scope",
+    )
+    command.add_argument(
         "--variables-only",
         action="store_true",
         help="leave the computation out of the .meta",
@@ -254,6 +269,8 @@ def _run_to_tf1(options: argparse.Namespace) -> str:
         _load_model(options.model),
         options.checkpoint,
         names=dict(options.map) if options.map else options.names,
+        like=options.like,
+        scope=options.scope,
         include_optimizer=not options.weights_only,
         include_graph=not options.variables_only,
     )

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_port._support import is_regular_file
+from keras_port._support import PointerError
 from keras_port._support import local_path
 from keras_port._support import open_file
 from keras_port._support import read_file
 from keras_port._support import show_name
+from keras_port.tf1._file_kinds import MAX_META_BYTES as MAX_META_BYTES
+from keras_port.tf1._file_kinds import VARIABLE_OPS as VARIABLE_OPS
+from keras_port.tf1._file_kinds import describe_kind
 from keras_port.tf1._index_file import IndexFile
+from keras_port.tf1._index_file import add_suffix
+from keras_port.tf1._index_file import is_stemless
 from keras_port.tf1._index_file import read_index
 
 # The files of one checkpoint. A user may name any of them, not the prefix.
 FILE_SUFFIX = re.compile(r"\.index$|\.meta$|\.data-\d{5}-of-\d{5}$")
-# Operations of a TensorFlow 1 graph that hold a variable.
-VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
 _V1_SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 _V1_SHARDS = "-?????-of-?????"
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -36,12 +39,6 @@ _READ_ERRORS = (
 )
 # A `checkpoint` file has a line for every checkpoint that was kept.
 _MAX_LIST_BYTES = 1 << 24
-# TensorFlow itself cannot read protocol buffers of 2 GiB.
-MAX_META_BYTES = 2**31 - 1
-_OTHER_KINDS = {
-    b"PK": "a `.keras` or other zip file; use `keras.saving.load_model`",
-    b"\x89HDF": "an HDF5 file; use `model.load_weights`",
-}
 
 
 class _Reader:
@@ -82,8 +79,10 @@ class _Reader:
         """Returns a reader, which nothing else uses until it has worked."""
         reader, self._reader = self._reader, None
         if reader is None:
+            # TensorFlow adds the suffixes to the text as it is.
+            end = os.sep if is_stemless(self._prefix) else ""
             reader = tf.compat.v1.train.NewCheckpointReader(
-                os.fspath(self._prefix)
+                f"{self._prefix}{end}"
             )
         return reader
 
@@ -107,19 +106,38 @@ class CheckpointFile:
     index: IndexFile | None = dataclasses.field(repr=False, default=None)
 
     def read(self, name: str) -> np.ndarray:
-        """Reads the value of one variable and verifies its checksum."""
+        """Reads the value of one variable and verifies its checksum.
+
+        Raises:
+            FileNotFoundError: If its `.data` file is missing.
+            ValueError: If it cannot be read.
+        """
         try:
-            if self.index is not None:
-                self.index.check_value(name)
+            self.check_value(name)
             return self.reader.get_tensor(name)
+        except (FileNotFoundError, PointerError):
+            raise
         except _READ_ERRORS as error:
             raise ValueError(
                 f"{show_path(self.prefix)}: the value of {name!r} cannot be "
                 "read: "
-                f"{first_line(error)}. The files are truncated, belong to two "
-                "different saves, or a `.data` file is missing. Copy all files "
-                "with this prefix again."
+                f"{first_line(error)}. The files are truncated or belong to "
+                "two different saves. Copy all files with this prefix again."
             ) from error
+
+    def check_value(self, name: str) -> None:
+        """Checks that the `.data` files can hold a value, as `IndexFile`."""
+        if self.index is not None:
+            self.index.check_value(name)
+
+    def count_bytes(self) -> int:
+        """Returns the size of all files of the checkpoint together."""
+        folder, start = self.prefix.parent, self.prefix.name
+        if is_stemless(self.prefix):
+            folder, start = self.prefix, "."
+        # The pattern of version 1's files has wildcards of its own.
+        files = {folder / start, *folder.glob(f"{start}*")}
+        return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def open_checkpoint(
@@ -141,11 +159,18 @@ def open_checkpoint(
         index = _check_files(prefix)
         reader = _Reader(prefix)
         shapes, dtypes = reader.list_variables()
+    except PointerError:
+        raise
     except _READ_ERRORS as error:
+        if kind := describe_kind(prefix):
+            raise ValueError(
+                f"{show_path(prefix)} is not a TensorFlow 1 checkpoint, but "
+                f"{kind}."
+            ) from error
         raise ValueError(
             f"{show_path(prefix)} is not a complete TensorFlow 1 checkpoint, "
-            "it is "
-            f"{_describe_file(prefix, error)}."
+            f"it is truncated or something else: {first_line(error)}. Copy it "
+            "again, or give the prefix of a checkpoint."
         ) from error
     if _OBJECT_GRAPH in shapes:
         raise ValueError(
@@ -164,7 +189,7 @@ def _check_files(prefix: pathlib.Path) -> IndexFile | None:
         OSError: If a file cannot be opened.
         ValueError: If the index is damaged, or a file is a pipe or a device.
     """
-    if _is_version_2(prefix):
+    if _is_version_2(prefix) or is_stemless(prefix):
         return read_index(prefix)
     pattern = prefix.name.endswith(_V1_SHARDS)
     for path in prefix.parent.glob(prefix.name) if pattern else [prefix]:
@@ -191,13 +216,18 @@ def locate_checkpoint(path: pathlib.Path) -> pathlib.Path:
         return _locate_newest(path.parent)
     if _is_checkpoint(path):
         return _find_v1_shards(path) or path
-    prefix = path.with_name(FILE_SUFFIX.sub("", path.name) or path.name)
+    stem = FILE_SUFFIX.sub("", path.name)
+    if not stem and (path.parent / ".index").is_file():
+        return _take_stemless(path.parent)
+    prefix = path.with_name(stem or path.name)
     # A `.meta` may stand next to files of either version.
     if prefix != path and _is_checkpoint(prefix):
         return _find_v1_shards(prefix) or prefix
     names = _list_prefixes(path.parent)
+    kind = describe_kind(path)
     raise FileNotFoundError(
-        f"There is no TensorFlow 1 checkpoint at {show_path(path)}. Give its "
+        f"There is no TensorFlow 1 checkpoint at {show_path(path)}"
+        f"{f', which is {kind}' if kind else ''}. Give its "
         "prefix, such as `folder/model.ckpt`, or its folder. Found in "
         f"{show_path(path.parent)}: "
         f"{names}."
@@ -210,16 +240,25 @@ def read_creation_order(prefix: pathlib.Path) -> list[str]:
     A checkpoint itself is sorted by name. The order is that of the graph in
     the `.meta` file; without a readable one the list is empty.
     """
+    return [node.name for node in read_nodes(prefix) if node.op in VARIABLE_OPS]
+
+
+def read_nodes(prefix: pathlib.Path) -> list[Any]:
+    """Returns the operations in the `.meta` file, none if it is unreadable."""
     try:
-        name = prefix.name.removesuffix(_V1_SHARDS)
-        content = read_file(
-            prefix.with_name(f"{name}.meta"), max_bytes=MAX_META_BYTES
-        )
+        meta = get_meta_path(prefix)
+        content = read_file(meta, max_bytes=MAX_META_BYTES)
         graph = tf.compat.v1.MetaGraphDef.FromString(content).graph_def
     # protobuf's DecodeError has no types and no closer public base class.
     except Exception:  # noqa: BLE001
         return []
-    return [node.name for node in graph.node if node.op in VARIABLE_OPS]
+    return list(graph.node)
+
+
+def get_meta_path(prefix: pathlib.Path) -> pathlib.Path:
+    """Returns where the `.meta` file of a checkpoint is, if there is one."""
+    name = prefix.name.removesuffix(_V1_SHARDS)
+    return add_suffix(prefix.with_name(name), ".meta")
 
 
 def first_line(error: Exception) -> str:
@@ -237,22 +276,6 @@ def show_path(path: str | os.PathLike[str]) -> str:
     return show_name(os.fspath(path), max_length=1000)
 
 
-def _describe_file(prefix: pathlib.Path, error: Exception) -> str:
-    """Says what a file that cannot be opened seems to be."""
-    if is_regular_file(prefix):
-        with open_file(prefix) as file:
-            start = file.read(4)
-        for magic, kind in _OTHER_KINDS.items():
-            if start.startswith(magic):
-                return kind
-        if prefix.suffix in (".pb", ".pbtxt"):
-            return "a graph without a checkpoint, such as a frozen graph"
-    return (
-        f"truncated or something else: {first_line(error)}. Copy it again, or "
-        "give the prefix of a checkpoint"
-    )
-
-
 def _locate_newest(folder: pathlib.Path) -> pathlib.Path:
     """Returns the prefix that a folder's `checkpoint` file names."""
     if (folder / "saved_model.pb").is_file():
@@ -261,6 +284,8 @@ def _locate_newest(folder: pathlib.Path) -> pathlib.Path:
     names = _list_prefixes(folder)
     if not (folder / "checkpoint").is_file():
         found = _find_prefixes(folder)
+        if found == [folder / ".index"]:
+            return _take_stemless(folder)
         if len(found) == 1:
             return found[0]
         raise FileNotFoundError(
@@ -269,6 +294,10 @@ def _locate_newest(folder: pathlib.Path) -> pathlib.Path:
             f"checkpoint is meant. Give a prefix. Found: {names}."
         )
     named = _read_newest_name(folder)
+    # What a Saver writes for files without a stem.
+    is_folder = re.split(r"[\\/]", named)[-1] in ("", ".")
+    if is_folder and (folder / ".index").is_file():
+        return _take_stemless(folder)
     listing = show_path(folder / "checkpoint")
     for candidate in _candidates(folder, named):
         if _is_checkpoint(candidate):
@@ -355,6 +384,18 @@ def _find_v1_shards(path: pathlib.Path) -> pathlib.Path | None:
         if _V1_SHARD.sub("", entry.name) == path.name != entry.name:
             return path.with_name(f"{path.name}{_V1_SHARDS}")
     return None
+
+
+def _take_stemless(folder: pathlib.Path) -> pathlib.Path:
+    """Returns a folder as the prefix of the files without a stem in it."""
+    prefix = folder if folder.name else folder.resolve()
+    if not is_stemless(prefix):
+        raise ValueError(
+            f"{show_path(prefix / '.index')} and {show_path(prefix)}.index "
+            "have the same prefix. Rename the files in the folder to "
+            "`model.index`, `model.meta` and so on."
+        )
+    return prefix
 
 
 def _find_prefixes(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import dataclasses
 import itertools
 import math
+import os
 import pathlib
 import struct
 
@@ -77,16 +78,29 @@ class IndexFile:
     entries: dict[bytes, Entry]
 
     def check_value(self, name: str) -> None:
-        """Raises `ValueError` if the `.data` files cannot hold a value."""
+        """Checks that the `.data` files can hold a value.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            PointerError: If a file is a pointer of Git LFS or git-annex.
+            ValueError: If a file is too short.
+        """
         key = name.encode()
         entry = self.entries.get(key)
         if entry is None:
             return
         parts = [self.entries[encode_slice(key, one)] for one in entry.slices]
         for part in parts or [entry]:
-            path = self.prefix.with_name(
-                f"{self.prefix.name}.data-{part.shard:05}-of-{self.shards:05}"
+            path = add_suffix(
+                self.prefix, f".data-{part.shard:05}-of-{self.shards:05}"
             )
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"There is no {show_name(os.fspath(path), max_length=1000)}"
+                    ", which holds the values; the `.index` file has only their"
+                    " names and shapes. Copy it from where the `.index` file "
+                    "is from."
+                )
             with open_file(path) as file:
                 there = file.seek(0, 2)
                 if part.offset + part.size > there:
@@ -118,6 +132,24 @@ def check_texts(content: bytes, count: int) -> None:
         )
 
 
+def add_suffix(prefix: pathlib.Path, suffix: str) -> pathlib.Path:
+    """Returns the path of one of the files of a checkpoint."""
+    if is_stemless(prefix):
+        return prefix / suffix
+    return prefix.with_name(f"{prefix.name}{suffix}")
+
+
+def is_stemless(prefix: pathlib.Path) -> bool:
+    """Returns whether a prefix is a folder with `.index`, `.meta` and so on.
+
+    `Saver.save(session, "model/")` writes files of which nothing is left
+    without the suffix.
+    """
+    return (prefix / ".index").is_file() and not prefix.with_name(
+        f"{prefix.name}.index"
+    ).is_file()
+
+
 def read_index(prefix: pathlib.Path) -> IndexFile:
     """Returns the entries of the index of a checkpoint, all checked.
 
@@ -125,9 +157,7 @@ def read_index(prefix: pathlib.Path) -> IndexFile:
         FileNotFoundError: If there is no index.
         ValueError: If it is not an index that TensorFlow can read.
     """
-    content = read_file(
-        prefix.with_name(f"{prefix.name}.index"), max_bytes=MAX_BYTES
-    )
+    content = read_file(add_suffix(prefix, ".index"), max_bytes=MAX_BYTES)
     try:
         values = dict(read_table(content))
         shards = check_header(values.pop(b"", b""))

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port.models import build_perceptron
+from keras_port.tf1 import GraphLayer
 from keras_port.tf1 import list_variables
 from keras_port.tf1 import load_checkpoint
 from keras_port.tf1._files import open_checkpoint
@@ -24,6 +25,12 @@ def folder(tmp_path: Path) -> Path:
     """Returns a folder with one checkpoint of three files and its list."""
     write(tmp_path / "old" / "model.ckpt", {"W": counted(4, 3)}, meta=True)
     return tmp_path / "old"
+
+
+def one_layer() -> keras.Model:
+    """Returns a model that fits the checkpoint in `folder`."""
+    layer = keras.layers.Dense(3, use_bias=False)
+    return keras.Sequential([keras.Input((4,)), layer])
 
 
 @pytest.mark.parametrize("name", ["", "model.ckpt", "checkpoint"])
@@ -212,16 +219,138 @@ def test_no_flipped_bit_gives_other_values(tmp_path: Path) -> None:
     assert refused > 30
 
 
-def test_a_missing_data_file_is_an_error(folder: Path) -> None:
+@pytest.mark.fault("F13")
+def test_a_missing_data_file_is_named(folder: Path) -> None:
     (folder / "model.ckpt.data-00000-of-00001").unlink()
-    with pytest.raises(ValueError, match="file is missing"):
+    assert len(list_variables(folder)) == 1
+    missing = r"There is no .*model\.ckpt\.data-00000-of-00001, which holds"
+    with pytest.raises(FileNotFoundError, match=missing):
         open_checkpoint(folder).read("W")
+    with pytest.raises(FileNotFoundError, match=missing):
+        load_checkpoint(one_layer(), folder)
+
+
+@pytest.mark.fault("F13")
+@pytest.mark.parametrize("suffix", PARTS[:2])
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+        (b"/annex/objects/SHA256E-s9--ab", "git annex get"),
+    ],
+)
+def test_a_pointer_to_a_large_file_is_named(
+    folder: Path, suffix: str, content: bytes, fix: str
+) -> None:
+    (folder / f"model.ckpt{suffix}").write_bytes(content)
+    match = rf"model\.ckpt{suffix} is a pointer of .*`{fix}`"
+    with pytest.raises(ValueError, match=match) as caught:
+        load_checkpoint(one_layer(), folder)
+    assert "Copy" not in str(caught.value)
+
+
+@pytest.mark.fault("F13")
+def test_a_layer_names_a_missing_data_file_and_a_pointer(
+    tmp_path: Path,
+) -> None:
+    v1 = tf.compat.v1
+    # Larger than the other files.
+    with tf.Graph().as_default(), v1.Session() as session:
+        W = v1.get_variable("W", (100, 300), use_resource=False)
+        tf.matmul(
+            v1.placeholder(tf.float32, [None, 100], name="x"), W, name="y"
+        )
+        session.run(W.initializer)
+        v1.train.Saver().save(session, str(tmp_path / "m"))
+    data = tmp_path / "m.data-00000-of-00001"
+    data.unlink()
+    with pytest.raises(FileNotFoundError, match=f"There is no {data}, which"):
+        GraphLayer(tmp_path, inputs="x", outputs="y")
+    (tmp_path / "m.meta").write_bytes(
+        b"version https://git-lfs.github.com/spec/v1\noid"
+    )
+    with pytest.raises(ValueError, match="meta is a pointer of Git LFS"):
+        GraphLayer(tmp_path, inputs="x", outputs="y")
+
+
+def test_a_meta_file_without_a_checkpoint_is_named(folder: Path) -> None:
+    (folder / "model.ckpt.index").unlink()
+    with pytest.raises(FileNotFoundError, match=r"which is a `\.meta` file"):
+        list_variables(folder / "model.ckpt.meta")
+
+
+@pytest.fixture(params=["with a list", "without", "among others"])
+def stemless(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Returns the folder of a checkpoint that was saved as `"model/"`."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        W = v1.get_variable("W", initializer=counted(4, 3), use_resource=False)
+        x = v1.placeholder(tf.float32, [None, 4], name="x")
+        tf.matmul(x, W, name="y")
+        session.run(W.initializer)
+        saver = v1.train.Saver()
+        if request.param == "among others":
+            saver.save(session, f"{folder}/other", write_meta_graph=False)
+        saver.save(session, f"{folder}/")
+    if request.param == "without":
+        (folder / "checkpoint").unlink()
+    assert {".index", ".meta"} <= {path.name for path in folder.iterdir()}
+    return folder
+
+
+@pytest.mark.fault("F6")
+def test_files_without_a_stem_are_read(
+    stemless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (
+        f"{stemless}/",
+        stemless / ".index",
+        stemless / ".meta",
+        stemless / ".data-00000-of-00001",
+    ):
+        assert [v.name for v in list_variables(path)] == ["W"]
+    monkeypatch.chdir(stemless)
+    file = open_checkpoint(".")
+    assert np.array_equal(file.read("W"), counted(4, 3))
+    layer = GraphLayer(f"{stemless}/", inputs="x", outputs="y")
+    assert np.array_equal(layer.weights[0], counted(4, 3))
+
+
+@pytest.mark.fault("F6")
+def test_two_checkpoints_with_one_prefix_are_not_confused(
+    stemless: Path,
+) -> None:
+    write(stemless, {"V": counted(2)})
+    assert [v.name for v in list_variables(stemless)] == ["V"]
+    with pytest.raises(ValueError, match=r"have the same prefix\. Rename"):
+        list_variables(stemless / ".index")
+
+
+def graph(operation: str) -> tf.compat.v1.GraphDef:
+    """Returns a graph of one operation."""
+    made = tf.compat.v1.GraphDef()
+    made.node.add(name="x", op=operation)
+    return made
 
 
 @pytest.mark.parametrize(
     ("content", "part"),
     [
         (b"PK\x03\x04 and so on", "keras.saving.load_model"),
+        (b"    TFL3 and so on", "a LiteRT model"),
+        (b"\x08\x01\x12 and so on", "a SavedModel; give its folder"),
+        (b'node {\n  name: "x"', "a graph as text"),
+        (b"\n\x05\n\x01a\x12\x00", "something else"),
+        (graph("Const").SerializeToString(), "a frozen graph.*GraphLayer"),
+        (graph("VariableV2").SerializeToString(), "give the prefix"),
+        (
+            tf.compat.v1.MetaGraphDef(
+                graph_def=graph("VariableV2")
+            ).SerializeToString(),
+            "a `.meta` file",
+        ),
         (b"\x89HDF\r\n and so on", "load_weights"),
         (b"import tensorflow as tf\n" * 9, "something else"),
     ],

@@ -92,6 +92,44 @@ def test_options_reach_the_functions(
     ]
 
 
+def test_one_of_two_networks_is_converted() -> None:
+    values = {
+        f"{scope}/fc/{leaf}": counted(*shape, start=start)
+        for start, scope in enumerate(("target", "eval"))
+        for leaf, shape in (("W", (784, 10)), ("b", (1, 10)))
+    }
+    write(Path("m"), values)
+    words = ["to-keras", "m", "p.keras", "--model", "perceptron"]
+    assert main(words) == 1
+    assert main([*words, "--scope", "eval"]) == 0
+    model = keras.saving.load_model("p.keras")
+    assert np.array_equal(model.weights[1], counted(10, start=1))
+
+
+def test_a_file_goes_back_like_an_old_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    values = {
+        "net/weights": counted(784, 10),
+        "net/biases": counted(1, 10),
+        "other/weights": counted(2, 2),
+        "is_training": np.bool_(True),
+    }
+    write(Path("old/m"), values, meta=True)
+    words = ["to-keras", "old", "p.keras", "--model", "perceptron"]
+    assert main(words) == 0
+    words = ["to-tf1", "p.keras", "new/m", "--like", "old"]
+    assert main([*words, "--scope", "net"]) == 0
+    shown = capsys.readouterr().out
+    assert "  fc/bias -> net/biases\n  kept from the old checkpoint: 2" in shown
+    assert list_variables("new") == list_variables("old")
+    assert Path("new/m.meta").read_bytes() == Path("old/m.meta").read_bytes()
+    maps = ["--map", "fc/kernel=net/weights", "--map", "fc/bias=net/biases"]
+    assert main([*words, *maps]) == 0
+    assert main([*words, "--names", "letters"]) == 1
+    assert "`names` is `--names` or `--map`" in capsys.readouterr().err
+
+
 def test_the_cnn_takes_weights_alone_when_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -1,10 +1,12 @@
 """TensorFlow 1 checkpoints in Keras models, and Keras models as checkpoints.
 
 - `variables.py` lists a checkpoint; `keras_port/tf1/_files.py` reads its files.
-- `_matching.py` decides which variable is which weight (`_model_weights.py`).
-- `loading.py` loads, `_optimizer_state.py` and `_slots.py` with the optimizer.
+- `_pairing.py` decides which variable is which: weights (`_model_weights.py`)
+  by `_matching.py`, the optimizer's by `_optimizer_state.py` and `_slots.py`.
+- `loading.py` loads.
 - `saving.py` saves, with names (`_export_names.py`) and a graph
-  (`_export_graph.py`) for TensorFlow 1.
+  (`_export_graph.py`) for TensorFlow 1, or into a copy of an old checkpoint
+  (`_write_back.py`).
 """
 
 from keras_port.tf1.checkpoint._export_names import Scheme as Scheme

@@ -6,31 +6,46 @@ import re
 from typing import Literal
 from typing import get_args
 
+import keras
+
 from keras_port.tf1.checkpoint._matching import Names
 from keras_port.tf1.checkpoint._model_weights import LEAVES
 from keras_port.tf1.checkpoint._model_weights import ModelWeight
+from keras_port.tf1.checkpoint._model_weights import find_graph_names
 
 Scheme = Literal["letters", "numbered", "scoped", "keras"]
 # The names that TensorFlow 1 accepts for an operation.
 _VALID = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/-]*")
 # The course's CNN, for any number of channels, units and classes.
-_CNN_RANKS = [4, 1, 4, 1, 2, 1, 2, 1]
+_CNN_PATHS = [
+    f"{layer}/{leaf}"
+    for layer in ("conv1", "conv2", "fc1", "fc2")
+    for leaf in ("kernel", "bias")
+]
 _LETTERS = {"kernel": "W", "bias": "b"}
 _WORDS = {"kernel": "weight", "bias": "bias"}
 
 
 def choose_names(
-    weights: Sequence[ModelWeight], names: Names | Scheme | None
+    model: keras.Model,
+    weights: Sequence[ModelWeight],
+    names: Names | Scheme | None,
 ) -> dict[str, str]:
     """Returns the TensorFlow 1 name for every path.
+
+    Args:
+        model: The model.
+        weights: Its weights.
+        names: What the user gave.
 
     Raises:
         ValueError: For an unknown scheme, for one that does not fit the
             model, and for names that TensorFlow 1 does not accept.
     """
     if names is None:
-        names = _choose_scheme(weights)
-    if isinstance(names, str):
+        scheme = _choose_scheme(weights)
+        found = _apply_scheme(weights, scheme) | find_graph_names(model)
+    elif isinstance(names, str):
         found = _apply_scheme(weights, names)
     elif callable(names):
         found = {weight.path: names(weight.path) for weight in weights}
@@ -45,8 +60,7 @@ def _choose_scheme(weights: Sequence[ModelWeight]) -> Scheme:
     leaves = [weight.path.rpartition("/")[2] for weight in weights]
     if leaves == ["kernel", "bias"] and len(weights[0].shape) == 2:
         return "letters"
-    ranks = [len(weight.shape) for weight in weights]
-    if leaves == ["kernel", "bias"] * 4 and ranks == _CNN_RANKS:
+    if [weight.canonical for weight in weights] == _CNN_PATHS:
         return "numbered"
     return "keras"
 

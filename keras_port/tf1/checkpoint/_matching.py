@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
+import itertools
 import re
 from typing import Literal
 
@@ -26,18 +27,42 @@ class Matching:
     Args:
         matched_by: How that was decided.
         pairs: Name in the file for the path of every matched weight.
+        interchangeable: Groups of paths whose shape is the same, so that only
+            the order says which variable is which.
     """
 
-    matched_by: Literal["name", "order", "shape", "map"]
+    matched_by: Literal["name", "order", "shape", "shape and order", "map"]
     pairs: dict[str, str]
+    interchangeable: tuple[tuple[str, ...], ...] = ()
+
+
+def fits(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Returns whether two shapes differ in axes of length 1 at most.
+
+    TensorFlow 1 programs have biases of shape (1, 10), and `alpha` of shape
+    (1, 1, 10). The values are the same and in the same order.
+    """
+    return _squeeze(one) == _squeeze(other)
+
+
+def _squeeze(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Returns a shape without its axes of length 1."""
+    return tuple(size for size in shape if size != 1)
 
 
 def match_by_map(
     names: Names,
     weights: Sequence[ModelWeight],
     variables: Sequence[CheckpointVariable],
+    scope: str,
 ) -> Matching:
     """Matches as the user's own map from paths to names says.
+
+    Args:
+        names: The map. With a scope, its names may leave it out.
+        weights: The model's weights.
+        variables: The variables of the file, in the scope.
+        scope: The scope with a slash, or `""`.
 
     Raises:
         ValueError: For a path that is not in the model, a name that is not in
@@ -50,7 +75,9 @@ def match_by_map(
         if callable(names)
         else dict(names)
     )
-    for path in pairs:
+    for path, name in pairs.items():
+        if name not in known and f"{scope}{name}" in known:
+            pairs[path] = f"{scope}{name}"
         if path not in paths:
             raise ValueError(
                 f"`names` has the path {path!r}, which is not a weight of the "
@@ -81,6 +108,7 @@ class Matcher:
         variables: The variables of the file.
         order: The file's variables in the order of their creation, or an
             empty list if it is unknown.
+        scope: The scope, with a slash, that all variables are in, or `""`.
     """
 
     def __init__(
@@ -88,8 +116,10 @@ class Matcher:
         weights: Sequence[ModelWeight],
         variables: Sequence[CheckpointVariable],
         order: Sequence[str],
+        scope: str = "",
     ) -> None:
         self._weights = weights
+        self._scope = scope
         self._shapes = {variable.name: variable.shape for variable in variables}
         # A scalar is a counter or a rate, unless the model has one as well.
         scalars = any(weight.shape == () for weight in weights)
@@ -107,29 +137,73 @@ class Matcher:
         if match == "order":
             return Matching("order", self._match_order())
         if match == "shape":
-            return Matching("shape", self._match_shapes())
+            return self._match_shapes()
         return self._match_automatically()
 
     def _match_automatically(self) -> Matching:
-        """Returns the first of name, order and shape that fits all weights."""
+        """Returns the first of name, order and shape that fits all weights.
+
+        Raises:
+            ValueError: If several ways fit, and contradict each other.
+        """
         found = [Matching("name", self._match_names())]
-        ordered = self._get_creation_order()
-        if ordered and self._leaves_agree(ordered):
+        if self._get_creation_order() and self._leaves_agree(
+            self._match_order()
+        ):
             found.append(Matching("order", self._match_order()))
-        found.append(Matching("shape", self._match_shapes()))
-        for matching in found:
-            if self._is_complete(matching.pairs):
-                return matching
-        # Nothing fits. The longest says most about what does not.
-        return max(found, key=lambda matching: len(matching.pairs))
+        found.append(self._match_shapes())
+        complete = [one for one in found if self._is_complete(one.pairs)]
+        if not complete:
+            # The one that fits best says most about what does not.
+            return max(
+                found,
+                key=lambda one: (
+                    self._count_fitting(one.pairs),
+                    len(one.pairs),
+                ),
+            )
+        first, last = complete[0], complete[-1]
+        if first.matched_by != "order" or not self._swaps_shapes(first.pairs):
+            return first
+        if first is not last and not self._list_reshaped(last.pairs):
+            return last
+        path = self._list_reshaped(first.pairs)[0].path
+        raise ValueError(
+            "Axes of length 1 differ, so several variables of the file could "
+            f"be {path!r}: {first.pairs[path]!r} by the order in which they "
+            "were created, or another one by the shape. Give the right names "
+            "with `names={path: name}`."
+        )
 
     def _is_complete(self, pairs: Mapping[str, str]) -> bool:
-        """Returns whether every weight has a variable of its shape."""
-        return all(
+        """Returns whether every weight has a variable that fits."""
+        return self._count_fitting(pairs) == len(self._weights)
+
+    def _count_fitting(self, pairs: Mapping[str, str]) -> int:
+        """Returns the number of weights that have a variable that fits."""
+        return sum(
             weight.path in pairs
-            and self._shapes[pairs[weight.path]] == weight.shape
+            and fits(self._shapes[pairs[weight.path]], weight.shape)
             for weight in self._weights
         )
+
+    def _list_reshaped(self, pairs: Mapping[str, str]) -> list[ModelWeight]:
+        """Returns the weights whose shape is not that of their variable."""
+        return [
+            weight
+            for weight in self._weights
+            if self._shapes[pairs[weight.path]] != weight.shape
+        ]
+
+    def _swaps_shapes(self, pairs: Mapping[str, str]) -> bool:
+        """Returns whether a weight gets a variable of another one's shape.
+
+        By the order, where all kernels were created before all biases, a bias
+        (10,) would get a kernel (10, 1), and that kernel a bias (1, 10).
+        """
+        reshaped = self._list_reshaped(pairs)
+        shapes = {weight.shape for weight in reshaped}
+        return any(self._shapes[pairs[w.path]] in shapes for w in reshaped)
 
     def _match_names(self) -> dict[str, str]:
         """Pairs equal names, except for scopes around them."""
@@ -152,7 +226,10 @@ class Matcher:
         Args:
             paths: The path of every weight, as it is to be compared.
         """
-        normal = {name: normalize_name(name) for name in self._names}
+        normal = {
+            name: normalize_name(name.removeprefix(self._scope))
+            for name in self._names
+        }
         wanted = {
             weight.path: normalize_name(path)
             for weight, path in zip(self._weights, paths, strict=True)
@@ -198,27 +275,69 @@ class Matcher:
         bases = {match["base"] for match in found if match}
         return sorted(self._names, key=natural_key) if len(bases) == 1 else []
 
-    def _leaves_agree(self, ordered: Sequence[str]) -> bool:
-        """Returns whether no name contradicts the weight at its place.
+    def _leaves_agree(self, pairs: Mapping[str, str]) -> bool:
+        """Returns whether no name contradicts the path of its weight.
 
         Not all of TensorFlow 1's layers create `gamma` before `beta`, and both
         have the same shape.
         """
-        for weight, name in zip(self._weights, ordered, strict=True):
-            leaf, own = normalize_name(name)[-1], weight.path.rpartition("/")[2]
+        for path, name in pairs.items():
+            leaf, own = normalize_name(name)[-1], path.rpartition("/")[2]
             if leaf in LEAVES.values() and leaf != LEAVES.get(own, leaf):
                 return False
         return True
 
-    def _match_shapes(self) -> dict[str, str]:
-        """Pairs shapes that occur once in the model and once in the file."""
-        own = [weight.shape for weight in self._weights]
-        theirs = [self._shapes[name] for name in self._names]
-        return {
-            weight.path: self._names[theirs.index(weight.shape)]
-            for weight in self._weights
-            if own.count(weight.shape) == theirs.count(weight.shape) == 1
-        }
+    def _match_shapes(self) -> Matching:
+        """Pairs shapes that occur as often in the model as in the file.
+
+        Several variables of one shape are paired in the order of creation, if
+        every variable of the file belongs to a weight. So are the variables of
+        a program that creates all kernels before all biases. Equal shapes come
+        before those that only fit.
+        """
+        pairs: dict[str, str] = {}
+        groups: list[tuple[str, ...]] = []
+        for get_key in (tuple, _squeeze):
+            for group in self._group_by_shape(get_key, pairs):
+                if len(group) > 1:
+                    groups.append(tuple(group))
+                pairs |= group
+        if groups and not self._is_complete(pairs):
+            # Without the rest, the order says nothing.
+            for path in itertools.chain.from_iterable(groups):
+                del pairs[path]
+            groups = []
+        return Matching(
+            "shape and order" if groups else "shape", pairs, tuple(groups)
+        )
+
+    def _group_by_shape(
+        self,
+        get_key: Callable[[tuple[int, ...]], tuple[int, ...]],
+        taken: Mapping[str, str],
+    ) -> list[dict[str, str]]:
+        """Returns the pairs for every shape, of those that are left.
+
+        Args:
+            get_key: What must be equal for two shapes to be the same.
+            taken: The pairs before.
+        """
+        order = self._get_creation_order()
+        free = [w for w in self._weights if w.path not in taken]
+        names = [n for n in order or self._names if n not in taken.values()]
+        groups = []
+        for key in dict.fromkeys(get_key(weight.shape) for weight in free):
+            own = [w for w in free if get_key(w.shape) == key]
+            found = [n for n in names if get_key(self._shapes[n]) == key]
+            if len(own) != len(found):
+                continue
+            group = {w.path: n for w, n in zip(own, found, strict=True)}
+            is_one_shape = len({weight.shape for weight in own}) == 1
+            if len(own) == 1 or (
+                order and is_one_shape and self._leaves_agree(group)
+            ):
+                groups.append(group)
+        return groups
 
 
 def _are_equal(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

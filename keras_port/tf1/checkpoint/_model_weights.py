@@ -4,7 +4,9 @@ import dataclasses
 
 import keras
 
+from keras_port._support import all_layers
 from keras_port._support import canonical_weight_paths
+from keras_port.tf1.graph import GraphLayer
 
 # Last parts of names that mean the same, by alias. Keras' own word is first.
 LEAVES = {
@@ -70,6 +72,22 @@ def list_weights(model: keras.Model) -> list[ModelWeight]:
             f"{double[0]!r}. Give their layers different names."
         )
     return weights
+
+
+def find_graph_names(model: keras.Model) -> dict[str, str]:
+    """Returns the names in the graph of the weights of a `GraphLayer`.
+
+    With several such layers, two weights could have the same name.
+    """
+    layers = [one for one in all_layers(model) if isinstance(one, GraphLayer)]
+    if len(layers) != 1:
+        return {}
+    scope = f"{layers[0].name}/"
+    # Scopes of the layers around it may be in front.
+    return {
+        weight.path: weight.path.partition(scope)[2]
+        for weight in layers[0].weights
+    }
 
 
 def normalize_name(name: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_port.tf1._files import CheckpointFile
+from keras_port.tf1.checkpoint._adam_powers import find_powers
 from keras_port.tf1.checkpoint._model_weights import ModelWeight
 from keras_port.tf1.checkpoint._slots import SlotLayout
 from keras_port.tf1.checkpoint._slots import build_optimizer
@@ -32,7 +33,7 @@ _KNOWN_NAMES = (
     "Ftrl",
     "ExponentialMovingAverage",
 )
-_POWERS = ("beta1_power", "beta2_power")
+POWERS = ("beta1_power", "beta2_power")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +46,16 @@ class OptimizerState:
         missing: Paths of weights whose slots are not in the file.
         step: Number of updates, or `None` if the file does not contain it.
         step_names: Names in the file that determine `step`.
+        counters: Names of the step counts that may be the optimizer's.
+        powers: Names of Adam's powers that may be the optimizer's.
     """
 
     slots: dict[str, tuple[str, ...]]
     missing: tuple[str, ...]
     step: int | None
     step_names: tuple[str, ...]
+    counters: tuple[str, ...]
+    powers: tuple[str, ...]
 
 
 class ExportedVariable(NamedTuple):
@@ -67,8 +72,18 @@ def find_state(
     variables: Sequence[CheckpointVariable],
     file: CheckpointFile,
     step: int | None,
+    scope: str,
 ) -> OptimizerState:
     """Returns where the optimizer's state is in the file.
+
+    Args:
+        layout: What TensorFlow 1 saves for every weight.
+        weights: The trainable weights.
+        pairs: Name in the file for the path of every weight.
+        variables: All variables of the file.
+        file: The checkpoint.
+        step: The step count if the user gave it.
+        scope: The scope of the weights, with a slash, or `""`.
 
     Raises:
         ValueError: If the state belongs to another optimizer or to several.
@@ -82,8 +97,28 @@ def find_state(
             slots[weight.path] = found
         else:
             missing.append(weight.path)
-    step, step_names = _find_step(layout, variables, file, step)
-    return OptimizerState(slots, tuple(missing), step, step_names)
+    counters, powers = _find_step_variables(variables, file, pairs, scope)
+    step, step_names = _find_step(layout, counters, powers, file, step)
+    return OptimizerState(
+        slots, tuple(missing), step, step_names, counters, powers
+    )
+
+
+def pair_slots(
+    model: keras.Model, layout: SlotLayout, state: OptimizerState
+) -> list[tuple[keras.Variable, str]]:
+    """Returns the optimizer's variables for slots and their names in a file."""
+    optimizer = build_optimizer(model)
+    pairs = []
+    for index, slot in enumerate(layout.slots):
+        if slot is not None:
+            slots = find_slots(optimizer, model.trainable_variables, slot)
+            pairs += [
+                (slots[path], names[index])
+                for path, names in state.slots.items()
+                if path in slots
+            ]
+    return pairs
 
 
 def export_state(
@@ -108,7 +143,7 @@ def export_state(
                 state[name] = ExportedVariable("zeros", zeros)
     step = int(optimizer.iterations.numpy())
     counter = optimizer.iterations.path
-    for beta, key in zip(layout.betas or (), _POWERS, strict=False):
+    for beta, key in zip(layout.betas or (), POWERS, strict=False):
         power = np.asarray(compute_power(beta, step))
         state[key] = ExportedVariable(counter, power)
     state["global_step"] = ExportedVariable(counter, np.asarray(step, "int64"))
@@ -143,19 +178,39 @@ def _find_slot_names(
     return tuple(found)
 
 
+def _find_step_variables(
+    variables: Sequence[CheckpointVariable],
+    file: CheckpointFile,
+    pairs: Mapping[str, str],
+    scope: str,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns the step counts and the powers that may be the optimizer's.
+
+    Of several optimizers, the `.meta` file says which updates the weights, or
+    else the scope may.
+    """
+    names = [variable.name for variable in variables if variable.kind == "step"]
+    counters = [name for name in names if GLOBAL_STEP.fullmatch(name)]
+    powers = [name for name in names if name not in counters]
+    own = [name for name in powers if name.startswith(scope)]
+    if len(powers) > len(POWERS):
+        used = find_powers(file.prefix, set(pairs.values()))
+        own = [name for name in powers if name in used] or own
+    inside = [name for name in counters if name.startswith(scope)]
+    return tuple(inside or counters), tuple(own or powers)
+
+
 def _find_step(
     layout: SlotLayout,
-    variables: Sequence[CheckpointVariable],
+    counters: Sequence[str],
+    powers: Sequence[str],
     file: CheckpointFile,
     step: int | None,
 ) -> tuple[int | None, tuple[str, ...]]:
     """Returns the step count and the names in the file that determine it."""
     if step is not None:
         return step, ()
-    names = [variable.name for variable in variables if variable.kind == "step"]
-    counters = [name for name in names if GLOBAL_STEP.fullmatch(name)]
     if layout.betas:
-        powers = [name for name in names if name not in counters]
         counted = _find_step_in_powers(layout.betas, powers, file)
         if counted is not None:
             return counted, tuple(powers)
@@ -178,7 +233,7 @@ def _find_step_in_powers(
         ValueError: If the powers belong to several optimizers or other betas.
     """
     found: list[int | None] = []
-    for beta, key in zip(betas, _POWERS, strict=True):
+    for beta, key in zip(betas, POWERS, strict=True):
         values = {
             float(value): value
             for value in (file.read(name) for name in names if key in name)

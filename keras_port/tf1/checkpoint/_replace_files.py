@@ -23,16 +23,26 @@ def replace_files(prefix: pathlib.Path) -> Iterator[pathlib.Path]:
 
     The block writes to a partial folder, with the prefix that it gets.
     `checkpoint` is replaced last, so it never names files that do not exist.
+    If the block writes no `.meta`, an old one, which would be that of other
+    values, is removed.
     """
     folder = make_writable_directory(prefix.parent)
     names = [f"{prefix.name}{suffix}" for suffix in _SUFFIXES]
     try:
         with partial_directory(prefix) as partial:
             yield partial / prefix.name
-            for name in [*names, "checkpoint"]:
+            written = [
+                name
+                for name in [*names, "checkpoint"]
+                if (partial / name).exists()
+            ]
+            for name in written:
                 sync(partial / name)
             for name in [*names, "checkpoint"]:
-                os.replace(partial / name, folder / name)
+                if name in written:
+                    os.replace(partial / name, folder / name)
+                else:
+                    (folder / name).unlink(missing_ok=True)
             sync(folder)
     except (OSError, tf.errors.OpError) as error:
         # TensorFlow's reason follows the name of the partial file.

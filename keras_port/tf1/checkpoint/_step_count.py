@@ -19,11 +19,13 @@ def compute_powers(
     return np.multiply.accumulate(np.full(count, beta, dtype))
 
 
-def compute_power(beta: float, step: int) -> np.float32:
-    """Returns the power that Adam holds after `step` updates, in float32."""
-    if step >= _LIMIT:
+def compute_power(
+    beta: float, step: int, dtype: str = "float32"
+) -> np.floating:
+    """Returns the power that Adam holds after `step` updates."""
+    if step >= _LIMIT and dtype == "float32":
         return np.float32(0)
-    value: np.float32 = compute_powers(beta, step + 1)[-1]
+    value: np.floating = compute_powers(beta, step + 1, dtype)[-1]
     return value
 
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 import dataclasses
 import os
 import re
-from typing import NamedTuple
 from typing import get_args
 
 import keras
@@ -12,25 +11,15 @@ import numpy as np
 
 from keras_port._support import check_integer
 from keras_port._support import show_name
-from keras_port.tf1._files import CheckpointFile
 from keras_port.tf1._files import open_checkpoint
-from keras_port.tf1._files import read_creation_order
 from keras_port.tf1._files import show_path
 from keras_port.tf1.checkpoint._matching import Match
-from keras_port.tf1.checkpoint._matching import Matcher
 from keras_port.tf1.checkpoint._matching import Names
-from keras_port.tf1.checkpoint._matching import match_by_map
-from keras_port.tf1.checkpoint._model_weights import ModelWeight
-from keras_port.tf1.checkpoint._model_weights import list_weights
-from keras_port.tf1.checkpoint._optimizer_state import OptimizerState
-from keras_port.tf1.checkpoint._optimizer_state import find_state
-from keras_port.tf1.checkpoint._slots import SlotLayout
+from keras_port.tf1.checkpoint._optimizer_state import pair_slots
+from keras_port.tf1.checkpoint._pairing import Pairing
+from keras_port.tf1.checkpoint._pairing import ShapeDifference
+from keras_port.tf1.checkpoint._pairing import pair_checkpoint
 from keras_port.tf1.checkpoint._slots import build_optimizer
-from keras_port.tf1.checkpoint._slots import find_slots
-from keras_port.tf1.checkpoint._slots import get_slot_layout
-from keras_port.tf1.checkpoint._slots import has_optimizer
-from keras_port.tf1.checkpoint.variables import CheckpointVariable
-from keras_port.tf1.checkpoint.variables import describe_variables
 
 # Cells that keep the weights of inputs and state in one kernel.
 _CELL = re.compile(r"(?:basic_)?(?:lstm|gru)_cell(?:_\d+)?(?=/|$)")
@@ -42,6 +31,7 @@ def load_checkpoint(
     *,
     names: Names | None = None,
     match: Match = "auto",
+    scope: str | None = None,
     include_optimizer: bool = True,
     step: int | None = None,
     strict: bool = True,
@@ -51,9 +41,13 @@ def load_checkpoint(
     Without `names`, variables are matched to weights by name (`conv1/weight`
     is the kernel of the layer `conv1`, `W` the only kernel), or else by the
     order in which they were created (`Variable`, `Variable_1`, ..., or the
-    order in the `.meta` file), or else by shapes that occur once. The first way
-    that gives every weight a variable of its shape is used. Automatic names of
-    Keras, such as `dense_1`, are numbered from the model's first layer.
+    order in the `.meta` file), or else by shapes: those that occur once, and
+    in the order of creation those that occur as often in the model. The first
+    way that gives every weight a variable of its shape is used. Automatic names
+    of Keras, such as `dense_1`, are numbered from the model's first layer.
+
+    A variable whose shape differs only in axes of length 1, such as a bias of
+    shape (1, 10), is reshaped.
 
     If the model is compiled, the slots of Adam, momentum or RMSProp and the
     step count are loaded into its optimizer. Everything is read and checked
@@ -66,9 +60,13 @@ def load_checkpoint(
             prefix; or a file of the first checkpoint format.
         names: The name in the file for every path in the model, as a
             dictionary or as a function of the path. Defaults to `None`: the
-            names are found as `match` says.
+            names are found as `match` says. With a `scope`, its names may leave
+            out the scope.
         match: `"name"`, `"order"` or `"shape"` to match in this way only, or
             `"auto"`. Defaults to `"auto"`.
+        scope: The scope in the file, such as `"eval_net"`, to use only the
+            variables in it. Slots and step count may be elsewhere. Defaults to
+            `None`: all variables.
         include_optimizer: Whether to load the slots and the step count, if
             the model is compiled. Defaults to `True`.
         step: Number of updates so far, for a file that does not contain it or
@@ -87,8 +85,9 @@ def load_checkpoint(
     Raises:
         FileNotFoundError: If there is no checkpoint at `path`.
         ValueError: If the file is truncated or is not a TensorFlow 1
-            checkpoint; if it does not fit and `strict` is `True`; or if the
-            optimizer keeps state that TensorFlow 1 does not.
+            checkpoint; if it does not fit and `strict` is `True`; if the
+            optimizer keeps state that TensorFlow 1 does not; or if no variable
+            is in `scope`.
 
     Example:
 
@@ -110,62 +109,24 @@ def load_checkpoint(
         )
     if step is not None:
         step = check_integer("step", step, minimum=0, note=", in updates")
-    weights = list_weights(model)
     file = open_checkpoint(path)
-    variables = describe_variables(file)
-    if names is None:
-        order = read_creation_order(file.prefix)
-        matching = Matcher(weights, variables, order).match(match)
-    else:
-        matching = match_by_map(names, weights, variables)
-    misshaped = _compare_shapes(weights, matching.pairs, file)
-    wrong = {mismatch.path for mismatch in misshaped}
-    fitting = {p: n for p, n in matching.pairs.items() if p not in wrong}
-    incomplete: list[tuple[str, str]] = []
-    if names is None:
-        incomplete = _find_incomplete(weights, fitting)
-        fitting = {p: n for p, n in fitting.items() if (p, n) not in incomplete}
-    plan = _LoadingPlan(model, file, weights, fitting)
-    if include_optimizer and has_optimizer(model):
-        plan.add_optimizer(variables, step)
-    taken = {name for _, name in [*plan.used, *incomplete]}
-    taken |= {mismatch.name for mismatch in misshaped}
-    report = LoadReport(
-        prefix=os.fspath(file.prefix),
-        matched_by=matching.matched_by,
-        used=tuple(plan.used),
-        unused=tuple(v.name for v in variables if v.name not in taken),
-        missing=tuple(
-            [w.path for w in weights if w.path not in matching.pairs]
-            + plan.missing
-        ),
-        misshaped=misshaped,
-        incomplete=tuple(incomplete),
-        step=plan.state.step if plan.state else None,
+    pairing = pair_checkpoint(
+        model,
+        file,
+        names=names,
+        match=match,
+        scope=scope,
+        include_optimizer=include_optimizer,
+        step=step,
     )
-    if strict and (problems := report.problems()):
+    report = _make_report(pairing)
+    if strict and (misfit := pairing.describe_misfit()):
         raise ValueError(
             f"{show_path(file.prefix)} does not fit the model {model.name!r}, "
-            "which is "
-            f"unchanged: {problems}. {_advise(variables)}"
+            f"which is unchanged: {misfit}. {_advise(pairing)}"
         )
-    plan.execute()
+    _assign(model, pairing)
     return report
-
-
-class ShapeMismatch(NamedTuple):
-    """A weight and its variable, whose shapes differ."""
-
-    path: str
-    shape: tuple[int, ...]
-    name: str
-    file_shape: tuple[int, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"{self.path} {self.shape} in the model, {show_name(self.name)} "
-            f"{self.file_shape} in the file"
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,14 +136,22 @@ class LoadReport:
     Args:
         prefix: Prefix of the checkpoint's files.
         matched_by: How variables were matched to weights: `"name"`,
-            `"order"`, `"shape"` or `"map"`.
+            `"order"`, `"shape"`, `"shape and order"` or `"map"`.
         used: Pairs of a path in the model or its optimizer, and the name in
             the file.
-        unused: Names in the file that were not used.
+        unused: Names in the file that were not used, without slots. With a
+            `scope`, those in it.
+        unused_slots: Names of the slots that were not used.
         missing: Paths in the model or its optimizer that have no variable in
             the file.
         misshaped: Records of a `path` and `shape` in the model, and a `name`
             and `file_shape` in the file, where the two shapes differ.
+        reshaped: The same for variables that were used, because the shapes
+            differ only in axes of length 1.
+        interchangeable: Groups of paths in the model that have one shape and
+            were paired only by the order of creation, in `"shape and order"`.
+            If the program created its variables in another order, two of a
+            group are swapped: compare predictions once.
         incomplete: Pairs of a path in the model and a name in the file that
             fit, but were left out because the rest of the layer does not fit.
         step: The optimizer's number of updates after loading, or `None` if
@@ -200,8 +169,11 @@ class LoadReport:
     matched_by: str
     used: tuple[tuple[str, str], ...]
     unused: tuple[str, ...]
+    unused_slots: tuple[str, ...]
     missing: tuple[str, ...]
-    misshaped: tuple[ShapeMismatch, ...]
+    misshaped: tuple[ShapeDifference, ...]
+    reshaped: tuple[ShapeDifference, ...]
+    interchangeable: tuple[tuple[str, ...], ...]
     incomplete: tuple[tuple[str, str], ...]
     step: int | None
 
@@ -217,7 +189,16 @@ class LoadReport:
         )
         for title, entries in (
             ("used", used),
+            (
+                "paired by order among equal shapes, so check predictions",
+                list(map(", ".join, self.interchangeable)),
+            ),
+            ("reshaped", self.reshaped),
             ("unused in the file", list(map(show_name, self.unused))),
+            (
+                "unused slots in the file",
+                list(map(show_name, self.unused_slots)),
+            ),
             ("missing in the file", self.missing),
             ("different shape", self.misshaped),
             (
@@ -228,152 +209,58 @@ class LoadReport:
             lines += _format_section(title, entries)
         return "\n".join(lines)
 
-    def problems(self) -> str:
-        """Returns in one line what does not fit, or an empty string."""
-        parts = []
-        if self.misshaped:
-            listed = ", ".join(map(str, self.misshaped))
-            parts.append(f"shapes differ: {listed}")
-        if self.missing:
-            listed = ", ".join(self.missing)
-            parts.append(f"missing in the file: {listed}")
-        if parts:
-            unused = ", ".join(map(show_name, self.unused)) or "nothing"
-            parts.append(f"unused in the file: {unused}")
-        return "; ".join(parts)
 
-
-class _LoadingPlan:
-    """Collects all assignments before the first one is made.
-
-    Args:
-        model: The model.
-        file: The open checkpoint.
-        weights: The model's weights.
-        pairs: Name in the file for the path of every weight that fits.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        file: CheckpointFile,
-        weights: list[ModelWeight],
-        pairs: dict[str, str],
-    ) -> None:
-        self._model = model
-        self._file = file
-        self._weights = weights
-        self._pairs = pairs
-        self._layout: SlotLayout | None = None
-        self.used = [
-            (w.path, pairs[w.path]) for w in weights if w.path in pairs
-        ]
-        self.missing: list[str] = []
-        self.state: OptimizerState | None = None
-
-    def add_optimizer(
-        self, variables: list[CheckpointVariable], step: int | None
-    ) -> None:
-        """Adds the slots and the step count."""
-        optimizer = self._model.optimizer
-        layout = get_slot_layout(optimizer)
-        trainable = {id(v) for v in self._model.trainable_variables}
-        state = find_state(
-            layout,
-            [w for w in self._weights if id(w.variable) in trainable],
-            self._pairs,
-            variables,
-            self._file,
-            step,
-        )
-        for path, names in state.slots.items():
-            slot_paths = layout.slot_paths(optimizer, path)
-            self.used += [
-                (slot_path, name)
-                for slot_path, name in zip(slot_paths, names, strict=True)
-                if slot_path
-            ]
-        counter = optimizer.iterations.path
-        self.used += [(counter, name) for name in state.step_names]
-        for path in state.missing:
-            self.missing += filter(None, layout.slot_paths(optimizer, path))
-        if layout.betas and state.step is None:
-            self.missing.append(f"{counter} (give `step=`)")
-        self._layout, self.state = layout, state
-
-    def execute(self) -> None:
-        """Reads all values, then assigns them."""
-        values = {name: self._file.read(name) for _, name in self.used}
-        assignments: list[tuple[keras.Variable, np.ndarray | int]] = [
-            (weight.variable, values[self._pairs[weight.path]])
-            for weight in self._weights
-            if weight.path in self._pairs
-        ]
-        if self._layout is not None and self.state is not None:
-            optimizer = build_optimizer(self._model)
-            trainable = self._model.trainable_variables
-            for index, slot in enumerate(self._layout.slots):
-                if slot is None:
-                    continue
-                slots = find_slots(optimizer, trainable, slot)
-                assignments += [
-                    (slots[path], self._layout.to_keras(values[names[index]]))
-                    for path, names in self.state.slots.items()
-                    if path in slots
-                ]
-            if self.state.step is not None:
-                assignments.append((optimizer.iterations, self.state.step))
-        for variable, value in assignments:
-            variable.assign(value)
-
-
-def _compare_shapes(
-    weights: list[ModelWeight], pairs: dict[str, str], file: CheckpointFile
-) -> tuple[ShapeMismatch, ...]:
-    """Returns the pairs whose two shapes differ."""
-    return tuple(
-        ShapeMismatch(
-            w.path, w.shape, pairs[w.path], file.shapes[pairs[w.path]]
-        )
-        for w in weights
-        if w.path in pairs and file.shapes[pairs[w.path]] != w.shape
+def _make_report(pairing: Pairing) -> LoadReport:
+    """Returns what a user sees of a pairing."""
+    unused, slots = pairing.list_unused()
+    return LoadReport(
+        prefix=os.fspath(pairing.file.prefix),
+        matched_by=pairing.matching.matched_by,
+        used=tuple(pairing.used),
+        unused=tuple(variable.name for variable in unused),
+        unused_slots=tuple(variable.name for variable in slots),
+        missing=tuple(pairing.missing),
+        misshaped=pairing.misshaped,
+        reshaped=pairing.reshaped,
+        interchangeable=pairing.matching.interchangeable,
+        incomplete=pairing.incomplete,
+        step=pairing.state.step if pairing.state else None,
     )
 
 
-def _find_incomplete(
-    weights: list[ModelWeight], fitting: dict[str, str]
-) -> list[tuple[str, str]]:
-    """Returns the pairs that fit in layers of which other weights do not.
-
-    Half of a layer was matched by mistake more often than not. The bias of
-    TensorFlow 1's `BasicLSTMCell` has the shape of Keras' own, and its gates
-    are in a different order.
-    """
-    incomplete = {
-        _get_layer_path(weight.path)
-        for weight in weights
-        if weight.path not in fitting
-    }
-    return [
-        (path, name)
-        for path, name in fitting.items()
-        if _get_layer_path(path) in incomplete
+def _assign(model: keras.Model, pairing: Pairing) -> None:
+    """Reads all values, then assigns them."""
+    values = {name: pairing.file.read(name) for _, name in pairing.used}
+    assignments: list[tuple[keras.Variable, np.ndarray]] = [
+        (weight.variable, values[pairing.pairs[weight.path]])
+        for weight in pairing.weights
+        if weight.path in pairing.pairs
     ]
+    if pairing.layout is not None and pairing.state is not None:
+        layout = pairing.layout
+        optimizer = build_optimizer(model)
+        assignments += [
+            (slot, layout.to_keras(values[name]))
+            for slot, name in pair_slots(model, layout, pairing.state)
+        ]
+        if pairing.state.step is not None:
+            step = np.asarray(pairing.state.step)
+            assignments.append((optimizer.iterations, step))
+    for variable, value in assignments:
+        variable.assign(np.reshape(value, variable.shape))
 
 
-def _get_layer_path(path: str) -> str:
-    """Returns the path of the layer that has this weight."""
-    return path.rpartition("/")[0]
-
-
-def _advise(variables: Sequence[CheckpointVariable]) -> str:
+def _advise(pairing: Pairing) -> str:
     """Returns what to do if the file does not fit."""
     advice = (
         "Map the variables with `names={path: name}`, load the layers that fit "
         "with `strict=False`, or load only the weights with "
         "`include_optimizer=False`."
     )
-    for variable in variables:
+    layout, state = pairing.layout, pairing.state
+    if layout and layout.betas and state and state.step is None:
+        advice = f"Give the number of updates with `step=`. {advice}"
+    for variable in pairing.variables:
         if cell := _CELL.search(variable.name):
             return (
                 f"{cell[0]!r} in the file is a recurrent cell of TensorFlow 1, "

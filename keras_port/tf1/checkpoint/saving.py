@@ -8,7 +8,10 @@ import keras
 import numpy as np
 
 from keras_port._support import local_path
+from keras_port._support import show_name
 from keras_port.tf1._files import FILE_SUFFIX
+from keras_port.tf1._files import open_checkpoint
+from keras_port.tf1._files import show_path
 from keras_port.tf1.checkpoint._export_graph import ModelState
 from keras_port.tf1.checkpoint._export_graph import write_graph
 from keras_port.tf1.checkpoint._export_names import Scheme
@@ -16,8 +19,14 @@ from keras_port.tf1.checkpoint._export_names import choose_names
 from keras_port.tf1.checkpoint._matching import Names
 from keras_port.tf1.checkpoint._model_weights import list_weights
 from keras_port.tf1.checkpoint._optimizer_state import export_state
+from keras_port.tf1.checkpoint._pairing import Pairing
+from keras_port.tf1.checkpoint._pairing import pair_checkpoint
 from keras_port.tf1.checkpoint._replace_files import replace_files
 from keras_port.tf1.checkpoint._slots import has_optimizer
+from keras_port.tf1.checkpoint._write_back import copy_graph
+from keras_port.tf1.checkpoint._write_back import update_values
+from keras_port.tf1.checkpoint._write_back import write_values
+from keras_port.tf1.checkpoint.variables import natural_key
 
 
 def save_checkpoint(
@@ -25,6 +34,8 @@ def save_checkpoint(
     path: str | os.PathLike[str],
     *,
     names: Names | Scheme | None = None,
+    like: str | os.PathLike[str] | None = None,
+    scope: str | None = None,
     include_optimizer: bool = True,
     include_graph: bool = True,
 ) -> "ExportReport":
@@ -40,6 +51,11 @@ def save_checkpoint(
     step count are saved: `W/Adam`, `W/Adam_1`, `beta1_power`, `beta2_power`,
     and always `global_step`.
 
+    For a program that wrote a checkpoint itself, give that as `like`. The new
+    checkpoint then has all its variables, under their names and in their shapes
+    and types, so that the program's own `Saver` restores it: the weights, slots
+    and step counts of the model, and the old values of all others.
+
     Args:
         model: Any built `keras.Model`.
         path: Prefix of the files, such as `"folder/model.ckpt"`. The folder
@@ -50,18 +66,31 @@ def save_checkpoint(
             path in the model, as a dictionary or as a function of the path.
             Defaults to `None`: `"letters"` for a single dense layer,
             `"numbered"` for the course's CNN, and `"keras"` for the others.
+            The weights of a `GraphLayer`, if the model has one, then have
+            their names in the graph. With `like`, it is `names` of
+            `load_checkpoint`.
+        like: An old checkpoint: its prefix, one of its files or its folder.
+            Its variables are matched to the weights as `load_checkpoint`
+            matches them, so a checkpoint that is loaded and saved again is the
+            same to the last bit. Defaults to `None`.
+        scope: The scope in the old checkpoint, as in `load_checkpoint`.
+            Defaults to `None`: all variables.
         include_optimizer: Whether to save the slots and the step count, if
-            the model is compiled. Defaults to `True`.
+            the model is compiled. With `like`, the old ones are kept if not.
+            Defaults to `True`.
         include_graph: Whether the `.meta` holds the model's computation, or
-            only its variables. Defaults to `True`.
+            only its variables. With `like`, whether to copy the old `.meta`, if
+            there is one. Defaults to `True`.
 
     Returns:
         An `ExportReport` with all names.
 
     Raises:
+        FileNotFoundError: If there is no checkpoint at `like`.
         OSError: If the files cannot be written. Existing files are unchanged.
         ValueError: If the names do not fit, the model cannot be computed in a
-            graph, or the optimizer keeps state that TensorFlow 1 does not.
+            graph, the optimizer keeps state that TensorFlow 1 does not, or
+            the model does not fit `like`.
             Nothing is written in these cases.
 
     Example:
@@ -76,8 +105,31 @@ def save_checkpoint(
       fetch output:0
     """
     prefix = _check_prefix(local_path("path", path))
+    if like is not None:
+        if isinstance(names, str):
+            raise ValueError(
+                "With `like`, the names are those of the old checkpoint, and "
+                "`names` must be a dictionary or a function, or left out. "
+                f"Received: names={names!r}"
+            )
+        pairing = pair_checkpoint(
+            model,
+            open_checkpoint(like, "like"),
+            names=names,
+            match="auto",
+            scope=scope,
+            include_optimizer=include_optimizer,
+            step=None,
+        )
+        return _save_like(model, prefix, pairing, include_graph=include_graph)
+    if scope is not None:
+        raise ValueError(
+            "`scope` is a scope in the checkpoint that `like` names. Received: "
+            f"scope={scope!r} without `like`. To save under a scope, use "
+            "`names=lambda path: f'scope/{path}'`."
+        )
     weights = list_weights(model)
-    chosen = choose_names(weights, names)
+    chosen = choose_names(model, weights, names)
     variables = [(weight.path, chosen[weight.path]) for weight in weights]
     extra: dict[str, np.ndarray] = {}
     step = None
@@ -104,6 +156,44 @@ def save_checkpoint(
     )
 
 
+def _save_like(
+    model: keras.Model,
+    prefix: pathlib.Path,
+    pairing: Pairing,
+    *,
+    include_graph: bool,
+) -> "ExportReport":
+    """Saves the model's values and the others of an old checkpoint."""
+    file = pairing.file
+    if misfit := pairing.describe_misfit():
+        raise ValueError(
+            f"`like` must be a checkpoint of the model {model.name!r}. "
+            f"Received: {show_path(file.prefix)}; {misfit}. Map the variables "
+            "with `names={path: name}`, or keep the old slots and step count "
+            "with `include_optimizer=False`. Nothing was saved."
+        )
+    updated = update_values(model, pairing)
+    values = {
+        name: updated[name].value if name in updated else file.read(name)
+        for name in sorted(file.shapes, key=natural_key)
+    }
+    with replace_files(prefix) as partial:
+        write_values(partial, values)
+        if include_graph:
+            copy_graph(file.prefix, partial)
+    step = None
+    if pairing.state is not None:
+        step = int(model.optimizer.iterations.numpy())
+    return ExportReport(
+        prefix=os.fspath(prefix),
+        variables=tuple((one.path, name) for name, one in updated.items()),
+        inputs=(),
+        outputs=(),
+        step=step,
+        kept=tuple(name for name in values if name not in updated),
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
     """Lists what was saved and how a TensorFlow 1 session uses it.
@@ -119,6 +209,8 @@ class ExportReport:
         outputs: Names of the predictions, such as `"output:0"`; empty without
             the computation.
         step: Number of updates of the optimizer, or `None` without one.
+        kept: With `like`, the names of the other variables, whose values are
+            those of the old checkpoint.
 
     Example:
 
@@ -132,11 +224,17 @@ class ExportReport:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     step: int | None
+    kept: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         step = "none" if self.step is None else f"{self.step:,}"
         lines = [f"{self.prefix}: step count {step}"]
-        lines += [f"  {path} -> {name}" for path, name in self.variables]
+        lines += [
+            f"  {path} -> {show_name(name)}" for path, name in self.variables
+        ]
+        if self.kept:
+            lines.append(f"  kept from the old checkpoint: {len(self.kept)}")
+            lines += [f"    {show_name(name)}" for name in self.kept]
         if self.inputs:
             lines.append(f"  feed {', '.join(self.inputs)}")
             lines.append(f"  fetch {', '.join(self.outputs)}")

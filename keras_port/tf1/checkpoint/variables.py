@@ -120,10 +120,15 @@ def _find_slot_owner(name: str, file: CheckpointFile) -> str | None:
     has such a name: a scope `W` next to a variable `W` would have become
     `W_1`. An optimizer inside a scope repeats it in front: `net/net/W/Adam`
     belongs to `net/W`.
+
+    A variable that is partitioned is saved as `W`, and its slots start with
+    that name: `W/part_0/Adam`. Inside a scope, TensorFlow 1 cuts what follows
+    at a wrong place: `net/W/et/W/part_0/Adam` belongs to `net/W`.
     """
     scopes = name.split("/")[:-1]
-    for start in range(len(scopes)):
-        owner = "/".join(scopes[start:])
+    ends = [scopes[start:] for start in range(len(scopes))]
+    starts = [scopes[:end] for end in range(len(scopes) - 1, 0, -1)]
+    for owner in map("/".join, [*ends, *starts]):
         if file.shapes.get(owner) == file.shapes[name] and (
             file.dtypes[owner] == file.dtypes[name]
         ):

@@ -85,6 +85,23 @@ def test_unused_and_missing_are_listed(tmp_path: Path) -> None:
     assert not np.any(model.weights[1])
 
 
+@pytest.mark.fault("W1")
+def test_an_error_shows_weights_first_and_counts_the_slots(
+    small: Path,
+) -> None:
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, name="one")(inputs)
+    x = keras.layers.Dense(4, name="two")(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="three")(x))
+    with pytest.raises(ValueError, match="missing in the file") as caught:
+        load_checkpoint(model, small)
+    unused = str(caught.value).partition("unused in the file: ")[2]
+    assert unused.startswith(
+        "Variable_2 (5, 3), beta1_power (), beta2_power (), global_step (), "
+        "8 slots. Map the variables"
+    )
+
+
 def test_unused_variables_are_no_error(tmp_path: Path) -> None:
     values = {"W": counted(784, 10), "b": counted(10), "c": counted(7)}
     write(tmp_path / "m", values)
@@ -121,7 +138,8 @@ def test_a_report_reads_well(small: Path) -> None:
         "    dense/kernel <- Variable",
         "    dense/bias <- Variable_1",
     ]
-    assert "  unused in the file: 11" in lines
+    assert "  unused in the file: 3" in lines
+    assert "  unused slots in the file: 8" in lines
 
 
 def test_a_compiled_model_without_slots_in_the_file_says_how_to_go_on(

@@ -265,6 +265,239 @@ def test_shapes_that_occur_once_are_enough(tmp_path: Path) -> None:
     assert list(pairs.values()) == list(values)
 
 
+def save_dictionaries(
+    path: Path, shapes: Mapping[str, tuple[int, ...]], **options: Any
+) -> dict[str, np.ndarray]:
+    """Saves a program that has its variables in dictionaries, with Adam.
+
+    Returns:
+        The values by their names in the dictionaries.
+    """
+    values = {
+        name: counted(*shape, start=10 * place)
+        for place, (name, shape) in enumerate(shapes.items())
+    }
+    with tf.Graph().as_default(), v1.Session() as session:
+        made = {
+            name: v1.Variable(value, use_resource=False, **options)
+            for name, value in values.items()
+        }
+        loss = tf.add_n([tf.reduce_sum(one * one) for one in made.values()])
+        v1.train.AdamOptimizer(0.0).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(path))
+    return values
+
+
+# weights = {"h1": ..., "h2": ..., "out": ...}, biases = {...}
+DICTIONARIES = {
+    "h1": (4, 4),
+    "h2": (4, 4),
+    "out": (4, 3),
+    "b1": (4,),
+    "b2": (4,),
+    "bout": (3,),
+}
+LAYER_ORDER = ["h1", "b1", "h2", "b2", "out", "bout"]
+
+
+@pytest.mark.fault("W1")
+@pytest.mark.parametrize("meta", [True, False])
+def test_all_weights_before_all_biases_are_paired_in_order_of_each_shape(
+    tmp_path: Path, meta: bool
+) -> None:
+    model = dense_model(4, 4, 3)
+    values = save_dictionaries(tmp_path / "m", DICTIONARIES)
+    if not meta:
+        (tmp_path / "m.meta").unlink()
+    report = load_checkpoint(model, tmp_path / "m")
+    for weight, name in zip(model.weights, LAYER_ORDER, strict=True):
+        assert np.array_equal(weight, values[name])
+    kernels, biases = (
+        tuple(one.path for one in model.weights[start:4:2]) for start in (0, 1)
+    )
+    assert report.matched_by == "shape and order"
+    assert report.interchangeable == (kernels, biases)
+    text = str(report)
+    assert "matched by shape and order" in text
+    assert "paired by order among equal shapes, so check predictions: 2" in text
+    assert f"    {', '.join(kernels)}\n" in text
+
+
+@pytest.mark.fault("W1")
+def test_other_counts_of_a_shape_are_refused(tmp_path: Path) -> None:
+    save_dictionaries(tmp_path / "m", DICTIONARIES)
+    model = dense_model(4, 4, 4, 3)
+    with pytest.raises(ValueError, match="missing in the file: dense") as error:
+        load_checkpoint(model, tmp_path / "m")
+    # Three of (4, 4) are wanted and two are there, so none is taken.
+    assert "Variable (4, 4), Variable_1 (4, 4), Variable_3 (4,)" in str(
+        error.value
+    )
+    assert "12 slots. Map" in str(error.value)
+    assert not np.any(model.weights[1])
+
+
+@pytest.mark.fault("W1")
+def test_order_within_shapes_needs_all_shapes(tmp_path: Path) -> None:
+    shapes = {**DICTIONARIES, "out": (4, 5), "bout": (5,)}
+    save_dictionaries(tmp_path / "m", shapes)
+    model = dense_model(4, 4, 3)
+    report = load_checkpoint(model, tmp_path / "m", strict=False)
+    assert report.used == report.interchangeable == ()
+
+
+@pytest.mark.fault("W1")
+def test_order_within_shapes_is_refused_where_names_contradict(
+    tmp_path: Path,
+) -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.BatchNormalization(name="mine"),
+            keras.layers.Dense(3),
+        ]
+    )
+    names = ("k", "bn/beta", "bn/gamma", "bn/moving_mean", "z/moving_variance")
+    values = {n: counted(3, start=p) for p, n in enumerate((*names, "bias"))}
+    values["k"] = counted(3, 3)
+    with pytest.raises(ValueError, match="missing in the file"):
+        load(model, tmp_path / "m", values, meta=True)
+
+
+@pytest.mark.fault("W2")
+@pytest.mark.parametrize("kind", ["name", "order", "shape", "map"])
+def test_axes_of_length_1_are_reshaped(tmp_path: Path, kind: str) -> None:
+    inputs = keras.Input((2, 2, 4))
+    x = keras.layers.Conv2D(5, 1, name="conv")(inputs)
+    x = keras.layers.PReLU(shared_axes=(1, 2), name="prelu")(x)
+    model = keras.Model(inputs, keras.layers.Dense(3, name="fc")(x))
+    names = {
+        "name": ["conv/w", "conv/b", "prelu/alpha", "fc/w", "fc/b"],
+        "order": ["Variable", *(f"Variable_{n}" for n in range(1, 5))],
+        "shape": ["p", "q", "r", "s", "t"],
+        "map": ["p", "q", "r", "s", "t"],
+    }[kind]
+    shapes = [(4, 5), (5,), (5,), (5, 3), (1, 1, 3)]
+    if kind == "shape":
+        # Two variables of 5 values could not be told apart.
+        model = keras.Model(inputs, model.get_layer("conv").output)
+        shapes = shapes[:2]
+    values = {n: counted(*s) for n, s in zip(names, shapes, strict=False)}
+    write(tmp_path / "m", values)
+    paths = [weight.path for weight in model.weights]
+    report = load_checkpoint(
+        model,
+        tmp_path / "m",
+        names=dict(zip(paths, names, strict=True)) if kind == "map" else None,
+    )
+    assert report.matched_by == kind
+    assert [one.path for one in report.reshaped] == [
+        weight.path
+        for weight, shape in zip(model.weights, shapes, strict=False)
+        if tuple(weight.shape) != shape
+    ]
+    for weight, value in zip(model.weights, values.values(), strict=True):
+        assert np.array_equal(weight, value.reshape(weight.shape))
+    assert f"{names[0]} (4, 5) in the file" in str(report)
+
+
+@pytest.mark.fault("W2")
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"W1": (4, 10), "W2": (10, 1), "b1": (10,), "b2": (1,)},
+        {"W1": (4, 10), "b1": (1, 10), "W2": (10, 1), "b2": (1, 1)},
+    ],
+)
+def test_a_kernel_of_one_unit_is_not_taken_for_a_bias(
+    tmp_path: Path, shapes: dict[str, tuple[int, ...]]
+) -> None:
+    model = dense_model(10, 1)
+    values = save_dictionaries(tmp_path / "m", shapes)
+    load_checkpoint(model, tmp_path / "m")
+    for weight, name in zip(
+        model.weights, ("W1", "b1", "W2", "b2"), strict=True
+    ):
+        assert np.array_equal(weight, values[name].reshape(weight.shape))
+
+
+@pytest.mark.fault("W2")
+def test_a_bias_that_could_be_a_kernel_is_refused(tmp_path: Path) -> None:
+    shapes = {"W1": (4, 10), "W2": (10, 1), "b1": (1, 10), "b2": (1, 1)}
+    save_dictionaries(tmp_path / "m", shapes)
+    model = dense_model(10, 1)
+    match = r"could be 'dense.*/bias': 'Variable_1' by the order.*`names="
+    with pytest.raises(ValueError, match=match):
+        load_checkpoint(model, tmp_path / "m")
+    assert not np.any(model.weights[1])
+
+
+@pytest.mark.fault("W2")
+def test_a_transposed_kernel_is_still_refused(tmp_path: Path) -> None:
+    values = {"fc/kernel": counted(5, 4), "fc/bias": counted(5)}
+    with pytest.raises(ValueError, match=r"shapes differ.*\(4, 5\).*\(5, 4\)"):
+        load(dense_model(5, names=("fc",)), tmp_path / "m", values)
+
+
+def two_networks() -> dict[str, np.ndarray]:
+    """Returns two networks of the same layers, in two scopes."""
+    return {
+        f"{scope}/{layer}/{leaf}": counted(*shape, start=start)
+        for start, scope in enumerate(("target", "eval"))
+        for layer in ("l1", "l2")
+        for leaf, shape in (("w", (4, 4)), ("b", (1, 4)))
+    }
+
+
+@pytest.mark.fault("W2")
+@pytest.mark.parametrize("scope", ["eval", "eval/", "/eval"])
+@pytest.mark.parametrize("layers", [("l1", "l2"), ("one", "two")])
+@pytest.mark.parametrize("is_map", [False, True])
+def test_one_of_two_networks_is_loaded_by_its_scope(
+    tmp_path: Path, scope: str, layers: tuple[str, str], is_map: bool
+) -> None:
+    model = dense_model(4, 4, names=layers)
+    values = two_networks()
+    write(tmp_path / "m", values, meta=True)
+    if layers == ("one", "two"):
+        with pytest.raises(ValueError, match="missing in the file"):
+            load_checkpoint(model, tmp_path / "m")
+    names = ("l1/w", "l1/b", "eval/l2/w", "l2/b")
+    paths = [weight.path for weight in model.weights]
+    report = load_checkpoint(
+        model,
+        tmp_path / "m",
+        scope=scope,
+        names=dict(zip(paths, names, strict=True)) if is_map else None,
+    )
+    expected = list(values.values())[4:]
+    for weight, value in zip(model.weights, expected, strict=True):
+        assert np.array_equal(weight, value.reshape(weight.shape))
+    assert report.unused == ()
+
+
+@pytest.mark.fault("W2")
+def test_names_are_compared_inside_the_scope(tmp_path: Path) -> None:
+    values = {
+        f"{scope}/{leaf}": counted(*shape, start=start)
+        for start, scope in enumerate(("eval/fc", "eval/twin/fc"))
+        for leaf, shape in (("w", (4, 4)), ("b", (4,)))
+    }
+    model = dense_model(4, names=("fc",))
+    pairs = load(model, tmp_path / "m", values, scope="eval")
+    expected = {"fc/kernel": "eval/fc/w", "fc/bias": "eval/fc/b"}
+    assert pairs == {"by": "name", **expected}
+
+
+@pytest.mark.fault("W2")
+def test_an_unknown_scope_lists_the_scopes(tmp_path: Path) -> None:
+    write(tmp_path / "m", two_networks())
+    match = r"scope='evil'\. Its scopes: eval/l1, eval/l2, target/l1, target/l2"
+    with pytest.raises(ValueError, match=match):
+        load_checkpoint(dense_model(4, 4), tmp_path / "m", scope="evil")
+
+
 def test_equal_shapes_without_names_or_order_are_refused(
     tmp_path: Path,
 ) -> None:

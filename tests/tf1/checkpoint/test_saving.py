@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras_port import optimizers
 from keras_port.models import build_cnn
 from keras_port.models import build_perceptron
+from keras_port.tf1 import GraphLayer
 from keras_port.tf1 import list_variables
 from keras_port.tf1 import load_checkpoint
 from keras_port.tf1 import save_checkpoint
@@ -242,6 +243,70 @@ def test_names_are_those_asked_for(
         build_perceptron(), tmp_path / "m", names=names, include_graph=False
     )
     assert [v.name for v in list_variables(tmp_path)] == sorted(expected)
+
+
+def layers_like_the_cnn(**names: str) -> keras.Model:
+    """Returns layers with the ranks of the course's CNN."""
+    inputs = x = keras.Input((8, 8, 1))
+    for name, layer in (
+        ("conv1", keras.layers.Conv2D(2, 3, name=names.get("conv1"))),
+        ("conv2", keras.layers.Conv2D(2, 3, name=names.get("conv2"))),
+        ("fc1", keras.layers.Dense(4, name=names.get("fc1"))),
+        ("fc2", keras.layers.Dense(3, name=names.get("fc2"))),
+    ):
+        x = layer(keras.layers.Flatten()(x) if name == "fc1" else x)
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.fault("W4")
+@pytest.mark.parametrize(
+    "names", [{"conv1": "in", "conv2": "mid", "fc1": "wide", "fc2": "out"}, {}]
+)
+def test_a_cnn_with_other_layer_names_keeps_them(
+    tmp_path: Path, names: dict[str, str]
+) -> None:
+    model = layers_like_the_cnn(**names)
+    save_checkpoint(model, tmp_path / "m", include_graph=False)
+    layers = names.values() or ("conv2d", "conv2d_1", "dense", "dense_1")
+    assert {v.name for v in list_variables(tmp_path)} == {
+        f"{layer}/{leaf}" for layer in layers for leaf in ("kernel", "bias")
+    }
+
+
+@pytest.mark.fault("W4")
+def test_a_graph_layer_keeps_the_names_of_its_graph(tmp_path: Path) -> None:
+    old = random_weights(layers_like_the_cnn(conv1="net", fc2="net_1"))
+    names = {w.path: f"scope/{w.path}" for w in old.weights}
+    export = save_checkpoint(old, tmp_path / "old", names=names)
+    layer = GraphLayer(
+        tmp_path / "old",
+        inputs=export.inputs[0],
+        outputs="output",
+        name="scope",
+    )
+    inputs = keras.Input((8, 8, 1))
+    head = keras.layers.Dense(2, name="head")
+    model = keras.Model(inputs, head(layer(inputs)))
+    model.compile(optimizers.Adam(0.1))
+    save_checkpoint(model, tmp_path / "new")
+    new = {v.name for v in list_variables(tmp_path / "new")}
+    expected = {*names.values(), "head/kernel", "head/bias"}
+    slots = {f"{n}/{s}" for n in expected for s in ("Adam", "Adam_1")}
+    powers = {"beta1_power", "beta2_power", "global_step"}
+    assert new == expected | slots | powers
+    twice = keras.Sequential([inputs, layer, tiny_graph_layer(tmp_path)])
+    export = save_checkpoint(twice, tmp_path / "two", include_graph=False)
+    assert ("second/W", "second/W") in export.variables
+
+
+def tiny_graph_layer(folder: Path) -> GraphLayer:
+    """Returns a layer `second` of one matrix `W`."""
+    dense = keras.layers.Dense(2, use_bias=False, name="fc")
+    model = keras.Sequential([keras.Input((3,), name="x"), dense])
+    save_checkpoint(model, folder / "tiny", names=lambda _: "W")
+    return GraphLayer(
+        folder / "tiny", inputs="x", outputs="output", name="second"
+    )
 
 
 def test_names_of_the_second_model_begin_anew(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A listing says what each variable of a checkpoint is."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,60 @@ def test_an_optimizer_inside_a_scope_is_recognised(tmp_path: Path) -> None:
     # TensorFlow 1 has put the scope in front of the slot once more.
     assert found["net/net/Variable/Adam"].of == "net/Variable"
     assert found["net/beta1_power"].kind == "step"
+
+
+@pytest.mark.fault("W5")
+@pytest.mark.parametrize("scope", ["", "dnn"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_slots_of_partitioned_variables_are_recognised(
+    tmp_path: Path, scope: str, parts: int
+) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        inside = v1.variable_scope(scope) if scope else contextlib.nullcontext()
+        with inside:
+            W = v1.get_variable(
+                "hiddenlayer_0/weights",
+                (6, 2),
+                partitioner=v1.fixed_size_partitioner(parts),
+                use_resource=False,
+            )
+            loss = tf.reduce_sum(tf.square(tf.convert_to_tensor(W)))
+            v1.train.RMSPropOptimizer(0.1).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(tmp_path / "m"))
+    found = list_variables(tmp_path / "m")
+    name = f"{scope}/hiddenlayer_0/weights".removeprefix("/")
+    assert [v.name for v in found if v.kind == "weight"] == [name]
+    assert {(v.of, v.slot) for v in found if v.kind == "slot"} == {
+        (name, "RMSProp"),
+        (name, "RMSProp_1"),
+    }
+
+
+@pytest.mark.fault("W5")
+def test_slots_of_real_partitioned_variables_are_recognised(
+    tmp_path: Path,
+) -> None:
+    age, hidden = "linear/linear_model/Age/weights", "dnn/hiddenlayer_0/weights"
+    path = write(
+        tmp_path / "m",
+        {
+            age: counted(1, 1),
+            f"{age}/part_0/Ftrl": counted(1, 1),
+            f"{age}/part_0/Ftrl_1": counted(1, 1),
+            hidden: counted(4, 3),
+            f"{hidden}/yer_0/weights/part_0/RMSProp": counted(4, 3),
+            f"{hidden}/yer_0/weights/part_0/other": counted(3),
+        },
+    )
+    assert kinds(path) == {
+        age: "weight",
+        f"{age}/part_0/Ftrl": f"slot Ftrl of {age}",
+        f"{age}/part_0/Ftrl_1": f"slot Ftrl_1 of {age}",
+        hidden: "weight",
+        f"{hidden}/yer_0/weights/part_0/RMSProp": f"slot RMSProp of {hidden}",
+        f"{hidden}/yer_0/weights/part_0/other": "weight",
+    }
 
 
 def test_moving_averages_custom_slots_and_counters(tmp_path: Path) -> None:

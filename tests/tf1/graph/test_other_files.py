@@ -90,7 +90,7 @@ def test_the_advice_leads_to_a_layer(
 
 @pytest.mark.fault("C42")
 def test_a_frozen_graph_is_not_a_checkpoint(folder: Path) -> None:
-    with pytest.raises(ValueError, match="a graph without a checkpoint"):
+    with pytest.raises(ValueError, match="but a frozen graph"):
         load_checkpoint(small_model(), folder / "frozen.pb")
 
 

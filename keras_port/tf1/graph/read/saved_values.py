@@ -228,18 +228,17 @@ def raise_missing(
 
 def check_size(where: Sequence[SavedValue], file: CheckpointFile) -> None:
     """Raises an error if the values claim more bytes than the files have."""
+    for one in where:
+        file.check_value(one.key)
     claimed = sum(
         math.prod(file.shapes[key]) * (tf.as_dtype(file.dtypes[key]).size or 1)
         for key in {one.key for one in where}
     )
-    prefix = file.prefix
-    files = [prefix, *prefix.parent.glob(f"{prefix.name}*")]
-    there = sum(one.stat().st_size for one in files if one.is_file())
+    there = file.count_bytes()
     if claimed > there:
         raise ValueError(
-            f"{show_path(prefix)} claims values of {claimed:,} bytes; its "
-            "files hold "
-            f"{there:,}. They are cut or malicious: copy them again."
+            f"{show_path(file.prefix)} claims values of {claimed:,} bytes; its "
+            f"files hold {there:,}. They are cut or malicious: copy them again."
         )
 
 
