@@ -17,6 +17,7 @@ from keras_port._support import show_name
 from keras_port.tf1._file_kinds import MAX_META_BYTES as MAX_META_BYTES
 from keras_port.tf1._file_kinds import VARIABLE_OPS as VARIABLE_OPS
 from keras_port.tf1._file_kinds import describe_kind
+from keras_port.tf1._file_kinds import find_message
 from keras_port.tf1._index_file import IndexFile
 from keras_port.tf1._index_file import add_suffix
 from keras_port.tf1._index_file import is_stemless
@@ -317,16 +318,10 @@ def _read_newest_name(folder: pathlib.Path) -> str:
     """Returns the checkpoint that the `checkpoint` file of a folder names."""
     path = folder / "checkpoint"
     # Comes with TensorFlow, without types.
-    from google.protobuf import message_factory  # type: ignore[import-untyped]
-    from google.protobuf import text_format
+    from google.protobuf import text_format  # type: ignore[import-untyped]
 
-    # TensorFlow has no public class for it, and its own function would wait
-    # for a pipe.
-    kind = message_factory.GetMessageClass(
-        tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool.FindMessageTypeByName(
-            "tensorflow.CheckpointState"
-        )
-    )
+    # TensorFlow's own function would wait for a pipe.
+    kind = find_message("tensorflow.CheckpointState")
     try:
         content = read_file(path, max_bytes=_MAX_LIST_BYTES)
         state = text_format.Parse(content.decode(), kind())

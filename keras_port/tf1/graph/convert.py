@@ -78,7 +78,11 @@ def convert(path: PathLike, wishes: Wishes) -> tuple[Program, list[np.ndarray]]:
         program = make_program(source, wishes, trained)
         missing = [one for one in program.variables if one.name not in values]
         if missing or wishes.checkpoint is not None:
-            checkpoint = wishes.checkpoint or source.checkpoint
+            checkpoint = (
+                source.checkpoint
+                if wishes.checkpoint is None
+                else wishes.checkpoint
+            )
             if checkpoint is None:
                 raise ValueError(
                     f"This {source.kind} has variables without values, such "

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from keras_port._support import show_name
+from keras_port.tf1._file_kinds import GraphKind
 from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read import GraphFile
-from keras_port.tf1.graph.read import Kind
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import has_variables
@@ -105,7 +105,7 @@ class GraphReport:
     """
 
     path: str
-    kind: Kind
+    kind: GraphKind
     signatures: dict[str, tuple[list[str], list[str]]]
     inputs: tuple[Entry, ...]
     settings: tuple[Entry, ...]
@@ -170,7 +170,9 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
         data, settings = list_data(scope), list_settings(scope)
         guessed = guess_outputs(source)[:MAX_GUESSED]
         entries = make_entries(source, [*data, *settings, *guessed])
-        outputs = choose_outputs(guessed, entries)
+        outputs = (
+            guessed if source.signatures else choose_outputs(guessed, entries)
+        )
         return GraphReport(
             str(source.path),
             source.kind,

@@ -180,7 +180,7 @@ def test_a_gradient_that_was_python_is_refused_unless_frozen(
         ({"outputs": "OUT:0"}, ["Nearest: out"]),
         ({"outputs": "out:x"}, ["names of tensors", "'out:x'"]),
         ({"outputs": []}, ["at least one"]),
-        ({"outputs": ["out", "out:0"]}, ["each once"]),
+        ({"outputs": ["out", "out:0"]}, ["once"]),
         ({"inputs": "w"}, ["Placeholder", "'x'", "`inputs` or `constants`"]),
         ({"constants": {"keep": 1.0}}, ["`constants`", "'keep'"]),
         ({"constants": {"x": 1.0}}, ["`constants`", "`inputs`"]),

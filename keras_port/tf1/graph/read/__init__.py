@@ -21,7 +21,6 @@ from keras_port.tf1.graph.read.frozen_graph import (
     make_variables_of_constants as make_variables_of_constants,
 )
 from keras_port.tf1.graph.read.graph_file import GraphFile as GraphFile
-from keras_port.tf1.graph.read.graph_file import Kind as Kind
 from keras_port.tf1.graph.read.graph_file import PathLike as PathLike
 from keras_port.tf1.graph.read.graph_file import (
     read_graph_file as read_graph_file,

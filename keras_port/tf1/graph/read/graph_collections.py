@@ -2,10 +2,10 @@
 
 import dataclasses
 
+from keras_port.tf1._file_kinds import find_message
 from keras_port.tf1.graph.read.nodes import tensor_key
 from keras_port.tf1.graph.read.protos import MetaGraphDef
 from keras_port.tf1.graph.read.protos import VariableDef
-from keras_port.tf1.graph.read.protos import find_message
 
 VARIABLE_COLLECTIONS = (
     "trainable_variables",

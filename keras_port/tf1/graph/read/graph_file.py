@@ -7,15 +7,15 @@ The kind is told by the content, not by the name: a `.meta` file of
 import dataclasses
 import os
 import pathlib
-import re
-from typing import Literal
 
 from keras_port._support import local_path
 from keras_port._support import read_file
 from keras_port._support import show_name
+from keras_port.tf1._file_kinds import MAX_META_BYTES
+from keras_port.tf1._file_kinds import GraphKind
+from keras_port.tf1._file_kinds import describe_format
+from keras_port.tf1._file_kinds import recognize_graph
 from keras_port.tf1._files import FILE_SUFFIX
-from keras_port.tf1._files import MAX_META_BYTES
-from keras_port.tf1._files import first_line
 from keras_port.tf1._files import locate_checkpoint
 from keras_port.tf1._files import show_path
 from keras_port.tf1.graph.read.errors import name_file_in_errors
@@ -25,22 +25,17 @@ from keras_port.tf1.graph.read.graph_size import check_constants
 from keras_port.tf1.graph.read.nodes import Scope
 from keras_port.tf1.graph.read.nodes import function_scopes
 from keras_port.tf1.graph.read.nodes import graph_scope
-from keras_port.tf1.graph.read.other_files import explain_other_kind
-from keras_port.tf1.graph.read.protos import GraphDef
 from keras_port.tf1.graph.read.protos import MetaGraphDef
 from keras_port.tf1.graph.read.protos import SavedModel
-from keras_port.tf1.graph.read.protos import find_message
 from keras_port.tf1.graph.read.signatures import Signature
 from keras_port.tf1.graph.read.signatures import read_signatures
 from keras_port.tf1.graph.read.stated_shapes import use_stated_shapes
 from keras_port.tf1.graph.read.tables import connect_tables
 
 PathLike = str | os.PathLike[str]
-Kind = Literal[".meta file", "frozen graph", "SavedModel"]
 SAVED_MODEL = "saved_model.pb"
 # Where a SavedModel keeps the values of its variables.
 SAVED_VALUES = pathlib.Path("variables", "variables.index")
-OPERATION_TYPE = re.compile(r"[A-Za-z_>][A-Za-z0-9_.>]*")
 MAX_SHOWN = 20
 
 
@@ -61,7 +56,7 @@ class GraphFile:
     """
 
     path: pathlib.Path
-    kind: Kind
+    kind: GraphKind
     meta: MetaGraphDef
     scope: Scope
     functions: dict[str, Scope]
@@ -145,9 +140,10 @@ def find_in_folder(folder: pathlib.Path) -> pathlib.Path:
     frozen = sorted(folder.glob("*.pb"))
     if not metas and len(frozen) == 1:
         return frozen[0]
+    count = len(metas) or len(frozen)
     raise FileNotFoundError(
-        f"The folder {show_path(folder)} holds not one TensorFlow 1 graph, but "
-        f"{len(metas) or len(frozen) or 'none'}. Give the file. Found: "
+        f"The folder {show_path(folder)} holds {count or 'no'} TensorFlow 1 "
+        f"graph{'s' * (count > 1)}. Give the file. Found: "
         f"{list_graph_files(folder)}."
     )
 
@@ -163,7 +159,7 @@ def list_graph_files(folder: pathlib.Path) -> str:
     return ", ".join(map(show_name, found[:MAX_SHOWN])) + more or "none"
 
 
-def parse_graph_file(path: pathlib.Path) -> tuple[Kind, MetaGraphDef]:
+def parse_graph_file(path: pathlib.Path) -> tuple[GraphKind, MetaGraphDef]:
     """Returns the kind and the content of a file, its sizes checked.
 
     Raises:
@@ -171,51 +167,25 @@ def parse_graph_file(path: pathlib.Path) -> tuple[Kind, MetaGraphDef]:
             memory.
     """
     content = read_file(path, max_bytes=MAX_META_BYTES)
-    if other := explain_other_kind(path, content):
+    if not content:
+        raise ValueError(f"{show_path(path)} is empty. Copy it again.")
+    if other := describe_format(content):
         raise ValueError(
-            f"{show_path(path)} is not a TensorFlow 1 graph, but {other}"
+            f"{show_path(path)} is not a TensorFlow 1 graph, but {other}."
         )
-    kind, meta = recognize(content, path)
+    found = recognize_graph(content)
+    if found is None:
+        raise ValueError(
+            f"{show_path(path)} is cut, or is neither a `.meta` file nor a "
+            "frozen graph nor a SavedModel of TensorFlow 1. Copy it again."
+        )
+    meta = found.record
+    if found.kind == "frozen graph":
+        meta = MetaGraphDef(graph_def=found.record)
+    elif found.kind == "SavedModel":
+        meta = choose_meta_graph(found.record, path)
     check_constants(meta.graph_def, show_path(path))
-    return kind, meta
-
-
-def recognize(content: bytes, path: pathlib.Path) -> tuple[Kind, MetaGraphDef]:
-    """Returns what the content of a file is, as one record for every kind."""
-    problem = "it holds no operations"
-    try:
-        meta = MetaGraphDef.FromString(content)
-        if holds_graph(meta.graph_def):
-            return ".meta file", meta
-    # protobuf's DecodeError has no types and no nearer public base.
-    except Exception as error:  # noqa: BLE001
-        problem = first_line(error)
-    try:
-        graph = GraphDef.FromString(content)
-        if holds_graph(graph):
-            return "frozen graph", MetaGraphDef(graph_def=graph)
-    except Exception:  # noqa: BLE001
-        pass
-    try:
-        saved = find_message("tensorflow.SavedModel").FromString(content)
-    except Exception:  # noqa: BLE001
-        saved = None
-    if saved is not None and saved.meta_graphs:
-        return "SavedModel", choose_meta_graph(saved, path)
-    raise ValueError(
-        f"{show_path(path)} is cut, or is neither a `.meta` file nor a frozen "
-        f"graph nor a SavedModel of TensorFlow 1: {problem}. Copy it again."
-    )
-
-
-def holds_graph(graph: GraphDef) -> bool:
-    """Returns whether a record that was parsed is really a graph.
-
-    protobuf often parses a record of another kind without an error.
-    """
-    return bool(graph.node) and all(
-        OPERATION_TYPE.fullmatch(node.op) for node in graph.node
-    )
+    return found.kind, meta
 
 
 def choose_meta_graph(saved: SavedModel, path: pathlib.Path) -> MetaGraphDef:
@@ -229,10 +199,5 @@ def choose_meta_graph(saved: SavedModel, path: pathlib.Path) -> MetaGraphDef:
             f"{show_path(path)} is a SavedModel of TensorFlow 2. Load it with "
             f"`keras.layers.TFSMLayer({os.fspath(path.parent)!r}, "
             "call_endpoint='serving_default')` or `tf.saved_model.load`."
-        )
-    if not holds_graph(meta.graph_def):
-        raise ValueError(
-            f"{show_path(path)}: the graph of this SavedModel holds no "
-            "operations. Copy it again."
         )
     return meta

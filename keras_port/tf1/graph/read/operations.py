@@ -34,7 +34,12 @@ ENTERS = ("Enter", "RefEnter")
 STRUCTURE = (*SWITCHES, *ENTERS, "Merge", "NextIteration", "LoopCond")
 TABLES = ("HashTable", "HashTableV2")
 # Operations that fill a table with keys and values from the graph.
-TABLE_FILLERS = ("InitializeTable", "InitializeTableV2")
+TABLE_FILLERS = (
+    "InitializeTable",
+    "InitializeTableV2",
+    "LookupTableImport",
+    "LookupTableImportV2",
+)
 LOOKUPS = (
     "LookupTableFind",
     "LookupTableFindV2",

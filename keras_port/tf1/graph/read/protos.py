@@ -4,7 +4,6 @@ TensorFlow exports names only for the first group. It has no public name for
 the others, so here they are plain messages.
 """
 
-from typing import Any
 from typing import TypeAlias
 
 # Comes with TensorFlow, without types.
@@ -25,16 +24,3 @@ TensorInfo: TypeAlias = Message
 TensorProto: TypeAlias = Message
 VariableDef: TypeAlias = Message
 VersionDef: TypeAlias = Message
-
-
-def find_message(name: str) -> Any:
-    """Returns the class of a protocol buffer that TensorFlow does not export.
-
-    Args:
-        name: Its full name, such as `"tensorflow.VariableDef"`.
-    """
-    # Imported here because it takes a tenth of a second.
-    from google.protobuf import message_factory  # type: ignore[import-untyped]
-
-    pool = MetaGraphDef.DESCRIPTOR.file.pool
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))

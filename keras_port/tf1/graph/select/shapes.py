@@ -140,11 +140,7 @@ class Skeleton:
             return key
         node = self.nodes[name]
         if node.op not in self.descriptions:
-            raise ValueError(
-                f"The operation {name!r} is of the type "
-                f"{show_name(node.op)}, which is not an operation of this "
-                "TensorFlow."
-            )
+            return self._get_stub(key, self._find_expected(key))
         description = self.descriptions[node.op]
         slots = list_slots(description.output_arg, node, description)
         if int(number) >= len(slots):
@@ -154,6 +150,26 @@ class Skeleton:
                 f"{problem or f'has {len(slots)} outputs'}. Received: {key!r}."
             )
         return self._get_stub(key, slots[int(number)])
+
+    def _find_expected(self, key: str) -> Slot:
+        """Returns what reads a tensor expects it to be.
+
+        Only that tells the type of what an unknown operation returns.
+        """
+        for node in self.graph.node:
+            description = self.descriptions.get(node.op)
+            inputs = [tensor_key(one) for one in node.input if one[0] != "^"]
+            if description is not None and key in inputs:
+                slots = list_slots(description.input_arg, node, description)
+                number = inputs.index(key)
+                if number < len(slots):
+                    return slots[number]
+        name = operation_name(key)
+        raise ValueError(
+            f"The operation {name!r} is of the type "
+            f"{show_name(self.nodes[name].op)}, which is not an operation of "
+            "this TensorFlow."
+        )
 
     def _get_stub(self, key: str, slot: Slot) -> str:
         """Returns the key of the placeholder that stands for a tensor."""
