@@ -83,6 +83,22 @@ def test_every_kind_predicts_what_its_session_did(
     assert "y" in [one.name for one in report.outputs]
 
 
+def test_a_graph_without_values_needs_a_checkpoint(
+    folder: Path, tmp_path: Path
+) -> None:
+    content = (folder / "meta" / "model.ckpt.meta").read_bytes()
+    graph = v1.MetaGraphDef.FromString(content).graph_def
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.SerializeToString())
+    assert list_graph(path).kind == "graph without values"
+    with pytest.raises(ValueError, match=r"Give the `checkpoint` that was sav"):
+        GraphLayer(path, inputs="x", outputs="y")
+    layer = GraphLayer(
+        path, inputs="x", outputs="y", checkpoint=folder / "meta"
+    )
+    np.testing.assert_array_equal(layer(X), np.load(folder / "predicted.npy"))
+
+
 def test_the_content_tells_the_kind_and_not_the_name(
     folder: Path, tmp_path: Path
 ) -> None:

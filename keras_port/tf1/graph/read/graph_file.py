@@ -51,8 +51,8 @@ class GraphFile:
         functions: The functions of the graph, by name.
         collections: The collections of the graph, empty in a frozen graph.
         signatures: The named inputs and outputs, by the signature's name.
-        checkpoint: The checkpoint that belongs to the file, `None` for a frozen
-            graph, whose values are constants.
+        checkpoint: The checkpoint that belongs to the file, `None` for a `.pb`
+            file.
     """
 
     path: pathlib.Path
@@ -94,6 +94,7 @@ def read_graph_file(path: PathLike) -> GraphFile:
             {
                 ".meta file": found,
                 "frozen graph": None,
+                "graph without values": None,
                 "SavedModel": found.parent / SAVED_VALUES,
             }[kind],
         )
@@ -180,7 +181,7 @@ def parse_graph_file(path: pathlib.Path) -> tuple[GraphKind, MetaGraphDef]:
             "frozen graph nor a SavedModel of TensorFlow 1. Copy it again."
         )
     meta = found.record
-    if found.kind == "frozen graph":
+    if isinstance(found.record, GraphDef):
         meta = MetaGraphDef(graph_def=found.record)
     elif found.kind == "SavedModel":
         meta = choose_meta_graph(found.record, path)
