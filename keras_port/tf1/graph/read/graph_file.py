@@ -25,6 +25,7 @@ from keras_port.tf1.graph.read.graph_size import check_constants
 from keras_port.tf1.graph.read.nodes import Scope
 from keras_port.tf1.graph.read.nodes import function_scopes
 from keras_port.tf1.graph.read.nodes import graph_scope
+from keras_port.tf1.graph.read.protos import GraphDef
 from keras_port.tf1.graph.read.protos import MetaGraphDef
 from keras_port.tf1.graph.read.protos import SavedModel
 from keras_port.tf1.graph.read.signatures import Signature
