@@ -16,7 +16,7 @@ from keras_port.tf1.graph.select.origins import find_readers
 
 # Scopes that TensorFlow 1 made for training and for files.
 INTERNAL_SCOPES = re.compile(
-    r"(gradients|save|init|report_uninitialized_variables|train)(_\d+)?"
+    r"(gradients|save|init|report_uninitialized_variables)(_\d+)?"
 )
 # Scopes of loops and conditions, whose insides no layer can return.
 INNER_SCOPES = re.compile(r"(while|cond)(_\d+)?")
