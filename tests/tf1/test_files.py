@@ -340,7 +340,7 @@ def graph(operation: str) -> tf.compat.v1.GraphDef:
     [
         (b"PK\x03\x04 and so on", "keras.saving.load_model"),
         (b"    TFL3 and so on", "a LiteRT model"),
-        (b"\x08\x01\x12 and so on", "a SavedModel; give its folder"),
+        (b"\x08\x01\x12\x00", "a SavedModel; give its folder"),
         (b'node {\n  name: "x"', "a graph as text"),
         (b"\n\x05\n\x01a\x12\x00", "something else"),
         (graph("Const").SerializeToString(), "a frozen graph.*GraphLayer"),

@@ -80,10 +80,8 @@ def debug(h: Any) -> Any:
 
 
 def table(h: Any) -> Any:
-    keys, values = tf.constant(["a"]), tf.constant([1.0])
-    made = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(keys, values), 0.0
-    )
+    # A session has put values into it that are in no file.
+    made = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)
     found = tf.raw_ops.LookupTableFindV2(
         table_handle=made.resource_handle,
         keys=["a"],
