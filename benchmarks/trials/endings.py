@@ -18,6 +18,7 @@ from keras_port.checkpoints import read_snapshot
 OF_THE_CLOCK = (
     "speed/steps_per_second",
     "speed/examples_per_second",
+    "examples_per_second",
     "seconds",
     # The address of an object, which Keras writes into the configuration.
     "shared_object_id",

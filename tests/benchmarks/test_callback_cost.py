@@ -1,9 +1,12 @@
 """The benchmark of the callbacks runs and reports what it says."""
 
+import pytest
+
 from benchmarks import callback_cost
 from keras_port import datasets
 
 
+@pytest.mark.slow
 def test_each_kind_is_measured(small_mnist: datasets.Splits) -> None:
     [table] = callback_cost.measure(
         small_mnist, steps=2, rounds=1, memory_steps=0, batch_size=4

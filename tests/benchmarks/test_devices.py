@@ -6,6 +6,7 @@ from benchmarks import devices
 from keras_port import datasets
 
 
+@pytest.mark.slow
 def test_each_kind_is_measured(
     small_mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from keras_port import datasets
 from tests.benchmarks.small_work import small_data
 
 
+@pytest.mark.slow
 def test_each_kind_evaluates(
     small_mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

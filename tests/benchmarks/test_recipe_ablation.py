@@ -3,11 +3,14 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
+
 from benchmarks import recipe_ablation
 from keras_port import datasets
 from tests.examples.small_data import write_small_mnist
 
 
+@pytest.mark.slow
 def test_each_kind_is_trained(tmp_path: Path, mnist: datasets.Splits) -> None:
     data_dir = write_small_mnist(tmp_path, mnist)
     tiny = dataclasses.replace(

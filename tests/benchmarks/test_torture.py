@@ -76,6 +76,7 @@ def make_bench(tmp_path: Path, text: str) -> tuple[Bench, Program]:
     )
 
 
+@pytest.mark.slow
 def test_a_killed_program_is_compared(bench: Bench) -> None:
     trial = kills.run_trial(bench, PROGRAM, 3)
     assert not trial.faults, trial.describe()

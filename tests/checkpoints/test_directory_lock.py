@@ -60,6 +60,7 @@ def is_free(directory: Path) -> bool:
 
 
 @forks
+@pytest.mark.slow
 @pytest.mark.fault("C27")
 def test_a_released_lock_is_free_while_a_forked_child_lives(
     tmp_path: Path,

@@ -202,6 +202,7 @@ def train_under_a_limit(path: Path, kind: str) -> tuple[int, str]:
     return ended.returncode, ended.stdout + ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_two_gibibytes_are_trained_on_in_a_fraction_of_it(
     tmp_path: Path,

@@ -63,8 +63,13 @@ def meet_all(addresses: list[str], timeout: float = 20.0) -> list[Links]:
 
 def kill(links: Links) -> None:
     """Cuts the connections without a goodbye."""
-    for peer in links._peers.values():
-        links._loop.call_soon_threadsafe(peer.writer.transport.abort)
+
+    # All at once, or it would tell the last one that it has lost the first.
+    def cut() -> None:
+        for peer in links._peers.values():
+            peer.writer.transport.abort()
+
+    links._loop.call_soon_threadsafe(cut)
     # So that it does not complain itself.
     links._is_ending = True
 

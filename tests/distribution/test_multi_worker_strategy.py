@@ -230,7 +230,7 @@ def test_it_comes_before_the_first_tensor() -> None:
 @pytest.mark.parametrize(
     ("workers", "phase"),
     [
-        (3, "start"),
+        pytest.param(3, "start", marks=pytest.mark.slow),
         (2, "built"),
         pytest.param(3, "built", marks=pytest.mark.slow),
         pytest.param(2, "test", marks=pytest.mark.slow),

@@ -54,9 +54,7 @@ def check(network: str, reduction: str, kind: str, devices: int) -> None:
     # All combinations are among the slow tests below.
     [
         ("mirrored", 2, "sum"),
-        ("mirrored", 4, "mean_over_elements"),
         ("towers", 2, "mean_over_elements"),
-        ("towers", 4, "sum"),
     ],
 )
 def test_the_cnn_learns_the_same_on_several_devices(
@@ -106,6 +104,7 @@ def test_clipping_and_accumulation_act_on_the_whole_batch(kind: str) -> None:
     check_same(*runs, TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 def test_what_keras_optimizers_do_besides_is_done_once() -> None:
     def optimizer() -> Any:

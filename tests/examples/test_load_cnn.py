@@ -11,7 +11,9 @@ from tests.examples.small_data import short_settings
 
 
 @pytest.mark.usefixtures("small_validation")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 def test_it_gives_the_digits_of_the_run(
     run_script: Callable[..., tuple[int, str, str]],
     tmp_path: Path,

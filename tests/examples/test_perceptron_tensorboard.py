@@ -60,6 +60,7 @@ def test_the_graph_has_the_scopes_of_the_slides(workdir: Path) -> None:
     assert "evaluator" in scopes
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_or_replaces_the_first(
     run_script: RunScript,
     fails_in_one_line: Callable[..., str],

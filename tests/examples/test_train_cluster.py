@@ -44,6 +44,7 @@ def test_a_lost_worker_is_replaced_and_the_run_ends(tmp_path: Path) -> None:
     assert read_results(tmp_path / "lost")["steps"] == 400
 
 
+@pytest.mark.slow
 def test_a_cluster_trains_and_only_the_first_worker_prints(
     tmp_path: Path,
 ) -> None:

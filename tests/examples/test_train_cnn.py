@@ -32,7 +32,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.usefixtures("small_validation")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 def test_a_run_leaves_its_results(
     tmp_path: Path, data_dir: Path, precision: str
 ) -> None:
@@ -51,6 +53,7 @@ def test_a_run_leaves_its_results(
         )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_validation")
 def test_a_longer_run_goes_on_and_ends_as_one_without_a_pause(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]

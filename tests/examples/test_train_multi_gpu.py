@@ -16,7 +16,9 @@ from tests.examples.small_data import short_settings
 
 
 @pytest.mark.usefixtures("small_validation")
-@pytest.mark.parametrize("scheme", train_multi_gpu.SCHEMES)
+@pytest.mark.parametrize(
+    "scheme", ["mirrored", pytest.param("towers", marks=pytest.mark.slow)]
+)
 def test_a_run_leaves_its_results(
     tmp_path: Path, data_dir: Path, scheme: str
 ) -> None:
@@ -30,6 +32,7 @@ def test_a_run_leaves_its_results(
     assert isinstance(model, training.GradientModel)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_validation")
 def test_the_batch_size_is_that_of_a_device(
     tmp_path: Path, data_dir: Path, run_script: RunScript

@@ -65,6 +65,7 @@ def compared(keras_checkout: Path, **known: str) -> compare.Row:
         return compare.compare(keras_checkout, SUITE)
 
 
+@pytest.mark.slow
 def test_a_test_that_only_stock_passes_is_found(keras_checkout: Path) -> None:
     row = compared(keras_checkout)
     assert row.stock == {
