@@ -20,8 +20,9 @@ def connect_tables(graph: GraphDef) -> None:
     fillers: dict[str, list[NodeDef]] = {}
     for node in graph.node:
         if node.op in operations.TABLE_FILLERS and len(node.input) > 2:
-            table = find_table(node, nodes)
-            fillers.setdefault(table, []).append(node)
+            # The Saver fills tables of other kinds, from files.
+            if table := find_table(node, nodes):
+                fillers.setdefault(table, []).append(node)
     for node in graph.node:
         if node.op in operations.LOOKUPS and node.input:
             found = fillers.get(find_table(node, nodes), [])
@@ -33,7 +34,7 @@ def connect_tables(graph: GraphDef) -> None:
 
 
 def find_table(node: NodeDef, nodes: dict[str, NodeDef]) -> str:
-    """Returns the name of the table that an operation has as its first input.
+    """Returns the name of the table that is the first input, or `""`.
 
     Two operations with the same shared name are one table.
     """
