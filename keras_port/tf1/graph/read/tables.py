@@ -19,10 +19,10 @@ def connect_tables(graph: GraphDef) -> None:
     nodes = {node.name: node for node in graph.node}
     fillers: dict[str, list[NodeDef]] = {}
     for node in graph.node:
-        if node.op in operations.TABLE_FILLERS and len(node.input) > 2:
-            # The Saver fills tables of other kinds, from files.
-            if table := find_table(node, nodes):
-                fillers.setdefault(table, []).append(node)
+        is_filler = node.op in operations.TABLE_FILLERS and len(node.input) > 2
+        # The Saver fills tables of other kinds, from files.
+        if is_filler and (table := find_table(node, nodes)):
+            fillers.setdefault(table, []).append(node)
     for node in graph.node:
         if node.op in operations.LOOKUPS and node.input:
             found = fillers.get(find_table(node, nodes), [])
