@@ -74,7 +74,9 @@ def draw_confusions(counts: npt.NDArray[np.int64]) -> UINT8:
     size = len(counts) + 1
     picture = Image.new("L", (size * CELL, size * CELL), 255)
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    draw_text(picture, "true\\got", (CELL // 2, CELL // 2), 0)
+    # True classes are on the left, predicted ones at the top.
+    draw_text(picture, "got", (CELL // 2, CELL // 4), 0)
+    draw_text(picture, "true", (CELL // 2, 3 * CELL // 4), 0)
     for row in range(size - 1):
         middle = (row + 1) * CELL + CELL // 2
         draw_text(picture, str(row), (CELL // 2, middle), 0)

@@ -130,6 +130,14 @@ def test_the_picture_of_the_matrix_is_of_these_predictions(
         np.testing.assert_array_equal(picture, expected)
 
 
+def test_the_words_of_the_matrix_fit_their_cell() -> None:
+    [picture] = pictures.draw_confusions(np.eye(10, dtype=np.int64))
+    cell = picture[: pictures.CELL, : pictures.CELL, 0]
+    edges = np.concatenate([cell[0], cell[-1], cell[:, 0], cell[:, -1]])
+    assert cell.min() < 128
+    assert edges.min() == 255
+
+
 def test_a_cell_is_darker_the_larger_its_part_of_the_row() -> None:
     counts = np.array([[8, 2], [0, 5]])
     picture = pictures.draw_confusions(counts)[0, :, :, 0]
