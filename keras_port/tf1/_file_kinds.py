@@ -11,7 +11,9 @@ import tensorflow as tf
 from keras_port._support import is_regular_file
 from keras_port._support import open_file
 
-GraphKind = Literal[".meta file", "frozen graph", "SavedModel"]
+GraphKind = Literal[
+    ".meta file", "frozen graph", "graph without values", "SavedModel"
+]
 # Operations of a TensorFlow 1 graph that hold a variable.
 VARIABLE_OPS = ("Variable", "VariableV2", "VarHandleOp")
 # TensorFlow itself cannot read protocol buffers of 2 GiB.
@@ -55,8 +57,8 @@ class FoundGraph(NamedTuple):
 
     Args:
         kind: What the file is.
-        record: Its content: a `GraphDef` for a frozen graph, a `MetaGraphDef`
-            or a `SavedModel`.
+        record: Its content: a `MetaGraphDef`, a `SavedModel`, or a `GraphDef`
+            for the two kinds between them.
     """
 
     kind: GraphKind
@@ -101,7 +103,11 @@ def recognize_graph(content: bytes) -> FoundGraph | None:
         return FoundGraph(".meta file", meta)
     graph = _parse(tf.compat.v1.GraphDef, content)
     if graph is not None and _holds_graph(graph):
-        return FoundGraph("frozen graph", graph)
+        has_variables = any(node.op in VARIABLE_OPS for node in graph.node)
+        kind: GraphKind = (
+            "graph without values" if has_variables else "frozen graph"
+        )
+        return FoundGraph(kind, graph)
     saved = _parse(find_message("tensorflow.SavedModel"), content)
     if saved is not None and saved.meta_graphs:
         return FoundGraph("SavedModel", saved)
@@ -134,7 +140,7 @@ def describe_kind(path: pathlib.Path) -> str:
             "variables; they are in the `.index` and `.data` files that were "
             "saved with it"
         )
-    if any(node.op in VARIABLE_OPS for node in found.record.node):
+    if found.kind == "graph without values":
         return (
             "a graph without the values of its variables; give the prefix of "
             "the checkpoint that was saved with it"

@@ -85,9 +85,9 @@ def convert(path: PathLike, wishes: Wishes) -> tuple[Program, list[np.ndarray]]:
             )
             if checkpoint is None:
                 raise ValueError(
-                    f"This {source.kind} has variables without values, such "
-                    f"as {missing[0].name!r}. Give the `checkpoint` that was "
-                    "saved with it."
+                    "The file holds a graph without the values of its "
+                    f"variables, such as {missing[0].name!r}. Give the "
+                    "`checkpoint` that was saved with it."
                 )
             file = open_checkpoint(checkpoint, "checkpoint")
             values |= read_values(missing, source, file)

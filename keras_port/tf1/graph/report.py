@@ -70,7 +70,8 @@ class GraphReport:
 
     Args:
         path: The file.
-        kind: `".meta file"`, `"frozen graph"` or `"SavedModel"`.
+        kind: `".meta file"`, `"frozen graph"`, `"graph without values"` or
+            `"SavedModel"`.
         signatures: For every signature in the file, the names of its inputs
             and of its outputs.
         inputs: What the graph reads data from, as records with `name`, `shape`

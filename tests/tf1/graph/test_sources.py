@@ -51,6 +51,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.save(folder / "predicted.npy", session.run(y, {x: X}))
     (folder / "frozen.pb").write_bytes(frozen.SerializeToString())
     (folder / "graph.pbtxt").write_text(str(frozen))
+    (folder / "graph.pb").write_bytes(
+        v1.MetaGraphDef.FromString(
+            (folder / "meta" / "model.ckpt.meta").read_bytes()
+        ).graph_def.SerializeToString()
+    )
     # As `saver.save(session, "model/")` names them.
     (folder / "bare").mkdir()
     for path in (folder / "meta").glob("model.ckpt.*"):
@@ -192,6 +197,46 @@ def test_the_values_alone_are_no_graph(folder: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "meta" / "model.ckpt.index", path)
     with pytest.raises(ValueError, match="the values of variables alone"):
         list_graph(path)
+
+
+@pytest.mark.fault("C42")
+def test_a_folder_without_a_graph_says_what_is_there(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copy(folder / "meta" / "model.ckpt.index", tmp_path)
+    for path in (tmp_path, tmp_path / "model.ckpt"):
+        with pytest.raises(FileNotFoundError, match=r"tf1\.load_checkpoint"):
+            list_graph(path)
+    (tmp_path / "text").mkdir()
+    shutil.copy(folder / "graph.pbtxt", tmp_path / "text")
+    with pytest.raises(ValueError, match="a graph as text"):
+        list_graph(tmp_path / "text")
+    (tmp_path / "two").mkdir()
+    for name in ("a.meta", "b.meta"):
+        shutil.copy(
+            folder / "meta" / "model.ckpt.meta", tmp_path / "two" / name
+        )
+    with pytest.raises(
+        FileNotFoundError, match=r"holds 2 .* Found: a\.meta, b\.meta"
+    ):
+        list_graph(tmp_path / "two")
+
+
+def test_a_graph_without_values_takes_a_checkpoint(folder: Path) -> None:
+    report = list_graph(folder / "graph.pb")
+    assert report.kind == "graph without values"
+    assert [o.name for o in report.variables][:2] == ["hidden/w", "v"]
+    with pytest.raises(ValueError, match="such as 'hidden/w'. Give the `check"):
+        GraphLayer(folder / "graph.pb", inputs="x", outputs="y")
+    layer = GraphLayer(
+        folder / "graph.pb",
+        inputs="x",
+        outputs="y",
+        checkpoint=folder / "meta",
+        trainable="*",
+    )
+    np.testing.assert_array_equal(layer(X), np.load(folder / "predicted.npy"))
+    assert len(layer.trainable_weights) == 2
 
 
 @pytest.mark.fault("C42")
