@@ -148,6 +148,28 @@ def test_constants_of_a_frozen_graph_train_on_request(
         GraphLayer(folder / "frozen.pb", inputs="x", outputs="y", trainable="w")
 
 
+def test_moving_averages_in_a_condition_stay_constants(tmp_path: Path) -> None:
+    v1.disable_control_flow_v2()
+    with tf.Graph().as_default() as graph:
+        x = v1.placeholder(tf.float32, [None, 1, 1, 2], name="x")
+        w, mean, variance = (
+            tf.constant([1.0, 2.0], name=name)
+            for name in ("w", "mean", "bn/moving_variance")
+        )
+        v1.cond(
+            v1.placeholder(tf.bool, [], name="is_training"),
+            lambda: v1.nn.fused_batch_norm(x, w, w)[0],
+            lambda: v1.nn.fused_batch_norm(
+                x, w, w, mean, variance, is_training=False
+            )[0],
+        )
+    v1.enable_control_flow_v2()
+    content = graph.as_graph_def().SerializeToString()
+    (tmp_path / "frozen.pb").write_bytes(content)
+    report = list_graph(tmp_path)
+    assert [one.name for one in report.variables] == ["w"]
+
+
 def test_a_training_that_would_change_nothing_is_said(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,7 +248,7 @@ def test_a_graph_without_values_takes_a_checkpoint(folder: Path) -> None:
     report = list_graph(folder / "graph.pb")
     assert report.kind == "graph without values"
     assert [o.name for o in report.variables][:2] == ["hidden/w", "v"]
-    with pytest.raises(ValueError, match="such as 'hidden/w'. Give the `check"):
+    with pytest.raises(ValueError, match="Give the `checkpoint` that was"):
         GraphLayer(folder / "graph.pb", inputs="x", outputs="y")
     layer = GraphLayer(
         folder / "graph.pb",
