@@ -26,7 +26,6 @@ from keras_port.tf1.graph.read.graph_size import check_constants
 from keras_port.tf1.graph.read.nodes import Scope
 from keras_port.tf1.graph.read.nodes import function_scopes
 from keras_port.tf1.graph.read.nodes import graph_scope
-from keras_port.tf1.graph.read.protos import GraphDef
 from keras_port.tf1.graph.read.protos import MetaGraphDef
 from keras_port.tf1.graph.read.protos import SavedModel
 from keras_port.tf1.graph.read.signatures import Signature
@@ -202,7 +201,7 @@ def parse_graph_file(path: pathlib.Path) -> tuple[GraphKind, MetaGraphDef]:
             "frozen graph nor a SavedModel of TensorFlow 1. Copy it again."
         )
     meta = found.record
-    if isinstance(meta, GraphDef):
+    if found.kind in ("frozen graph", "graph without values"):
         meta = MetaGraphDef(graph_def=found.record)
     elif found.kind == "SavedModel":
         meta = choose_meta_graph(found.record, path)
