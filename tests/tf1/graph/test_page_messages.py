@@ -89,6 +89,7 @@ def build() -> None:
     tf.identity(h + count, name="counted")
     tf.identity(h * keep_prob, name="dropped")
     tf.identity(eight @ w, name="rows")
+    tf.reduce_mean(eight @ w, name="cost")
     tf.identity(eight - tf.reduce_mean(eight, 0), name="centered")
     tf.identity(free * count, name="any")
     tf.abs(h, name="mine")
@@ -135,6 +136,14 @@ def provoke(folder: Path) -> list[Callable[[], object]]:
         model = make(old, inputs="eight", outputs="rows").to_model()
         model.compile("sgd", "mse")
         return model.fit(np.ones((8, 6)), np.ones((16, 6)), verbose=0)
+
+    def fit_with_32_rows() -> object:
+        wanted = {"inputs": "eight", "outputs": "cost"}
+        model = make(old, **wanted).to_model()
+        model.compile("sgd", loss=lambda _, cost: cost)
+        data = tf.data.Dataset.from_tensors((np.ones((8, 6)), np.zeros(8)))
+        more = tf.data.Dataset.from_tensors((np.ones((9, 6)), np.zeros(9)))
+        return model.fit(data.concatenate(more), shuffle=False, verbose=0)
 
     def load() -> object:
         make(old).to_model().save(folder / "m.keras")
@@ -188,6 +197,7 @@ def provoke(folder: Path) -> list[Callable[[], object]]:
         lambda: make(old, inputs=["x", "labels"])(X),
         lambda: make(folder / "graph.pb", checkpoint=old)(X, training=True),
         fit,
+        fit_with_32_rows,
         load,
     ]
 
@@ -209,7 +219,10 @@ def test_the_messages_of_the_page_are_those_of_the_code(
         with contextlib.suppress(NotImplementedError):
             try:
                 call()
-            except (ValueError, OSError, TypeError) as error:
+            except (
+                *(ValueError, OSError, TypeError),
+                tf.errors.InvalidArgumentError,
+            ) as error:
                 messages.append(str(error))
     messages += [record.getMessage() for record in caplog.records]
     explained = quoted()
