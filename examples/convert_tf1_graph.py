@@ -1,6 +1,6 @@
 """Converts a TensorFlow 1 network to a Keras model, from its files alone.
 
-Without --meta, the script first creates the files: it trains the course's CNN
+Without --graph, the script first creates the files: it trains the course's CNN
 in a TensorFlow 1 session and saves it. From then on it uses only the files. It
 lists the graph, makes it a layer and evaluates the layer. Then it trains a new
 head on the features for a different task (is the digit even?), saves the new
@@ -50,11 +50,11 @@ def define_flags() -> None:
     cli.define_data_flag()
     flags.DEFINE_string("workdir", "runs/tf1_graph", "Directory of the files.")
     flags.DEFINE_string(
-        "meta",
+        "graph",
         None,
-        "The .meta file of a network that takes rows of 784 pixels, with its "
-        "checkpoint next to it. Defaults to the course's CNN, trained by this "
-        "script.",
+        "The file or folder of a network that takes rows of 784 pixels: a "
+        ".meta file with its checkpoint next to it, a frozen .pb file, or a "
+        "SavedModel. Defaults to the course's CNN, trained by this script.",
     )
     flags.DEFINE_string("inputs", "x_", "Name of the tensor of the images.")
     flags.DEFINE_string(
@@ -139,7 +139,7 @@ def build_old_network(x: Any, keep_prob: Any) -> Any:
 
 
 def convert(
-    meta: pathlib.Path,
+    graph: pathlib.Path,
     mnist: datasets.Splits,
     workdir: pathlib.Path,
     *,
@@ -153,7 +153,8 @@ def convert(
     """Makes a new model from an old graph and evaluates both.
 
     Args:
-        meta: The `.meta` file.
+        graph: A `.meta` file, a frozen graph, a SavedModel, or the folder
+            that holds one of them.
         mnist: The images.
         workdir: Directory for `model.keras`.
         inputs: Name of the images in the graph, rows of 784 pixels from 0 to 1.
@@ -165,16 +166,16 @@ def convert(
     """
     # The old network, as it is.
     layer = tf1.GraphLayer(
-        meta, inputs=inputs, outputs=outputs, constants=constants
+        graph, inputs=inputs, outputs=outputs, constants=constants
     )
-    print(tf1.list_graph(meta))
+    print(tf1.list_graph(graph))
     images = datasets.scale_pixels(mnist.test.images.reshape(-1, 784))
     digits = layer.to_model().predict(images, verbose=0).argmax(1)
     old_accuracy = np.mean(digits == mnist.test.labels)
 
     # A new head on its features.
     body = tf1.GraphLayer(
-        meta, inputs=inputs, outputs=features, constants=constants, name="old"
+        graph, inputs=inputs, outputs=features, constants=constants, name="old"
     )
     pixels = keras.Input((784,), name="images")
     is_even = keras.layers.Dense(2, "softmax", name="head")(body(pixels))
@@ -221,15 +222,15 @@ def main() -> None:
     workdir = pathlib.Path(values.workdir)
     checkpoints.make_writable_directory(workdir)
     mnist = datasets.load_mnist(cli.data_dir())
-    if values.meta is None:
-        meta = write_old_program(
+    if values.graph is None:
+        graph = write_old_program(
             workdir / "old", mnist.train, values.old_steps, values.seed
         )
     else:
-        meta = pathlib.Path(values.meta)
+        graph = pathlib.Path(values.graph)
     dropout = tf1.Phase(training=0.5, inference=1.0)
     result = convert(
-        meta,
+        graph,
         mnist,
         workdir,
         inputs=values.inputs,

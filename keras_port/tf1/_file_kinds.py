@@ -56,10 +56,9 @@ class FoundGraph(NamedTuple):
     """The graph in a file.
 
     Args:
-        kind: What the file is. A graph without values is a `.pb` file that has
-            variables.
-        record: Its content: a `GraphDef` of a `.pb` file, a `MetaGraphDef` or
-            a `SavedModel`.
+        kind: What the file is.
+        record: Its content: a `MetaGraphDef`, a `SavedModel`, or a `GraphDef`
+            for the two kinds between them.
     """
 
     kind: GraphKind
@@ -105,9 +104,10 @@ def recognize_graph(content: bytes) -> FoundGraph | None:
     graph = _parse(tf.compat.v1.GraphDef, content)
     if graph is not None and _holds_graph(graph):
         has_variables = any(node.op in VARIABLE_OPS for node in graph.node)
-        return FoundGraph(
-            "graph without values" if has_variables else "frozen graph", graph
+        kind: GraphKind = (
+            "graph without values" if has_variables else "frozen graph"
         )
+        return FoundGraph(kind, graph)
     saved = _parse(find_message("tensorflow.SavedModel"), content)
     if saved is not None and saved.meta_graphs:
         return FoundGraph("SavedModel", saved)

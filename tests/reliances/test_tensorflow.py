@@ -9,6 +9,7 @@ import re
 import threading
 import time
 
+from google.protobuf import message_factory
 import pytest
 import tensorflow as tf
 
@@ -88,6 +89,24 @@ def test_the_record_of_a_variable_is_found_by_its_type_name() -> None:
     pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
     kind = pool.FindMessageTypeByName("tensorflow.VariableDef")
     assert {"variable_name", "snapshot_name"} <= set(kind.fields_by_name)
+
+
+def test_a_saved_model_of_tensorflow_2_has_an_object_graph(
+    tmp_path: Path,
+) -> None:
+    pool = tf.compat.v1.MetaGraphDef.DESCRIPTOR.file.pool
+    kind = pool.FindMessageTypeByName("tensorflow.SavedModel")
+    record = message_factory.GetMessageClass(kind)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "new"))
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+        tf.compat.v1.saved_model.simple_save(
+            session, str(tmp_path / "old"), {"x": x}, {"y": x + 1.0}
+        )
+    for name, is_new in (("new", True), ("old", False)):
+        content = (tmp_path / name / "saved_model.pb").read_bytes()
+        (meta,) = record.FromString(content).meta_graphs
+        assert bool(meta.object_graph_def.nodes) == is_new
 
 
 def test_the_list_of_checkpoints_is_found_by_its_type_name() -> None:

@@ -103,4 +103,10 @@ def cast_input(tensor: Any, wanted: GraphInput) -> tf.Tensor:
             f"The input {operation_name(wanted.key)!r} of the graph has the "
             f"shape {wanted.shape}. Received: {tuple(tensor.shape)}.{fix}"
         )
+    if wanted.shape is None or tensor.shape.rank is None:
+        return tensor
+    sizes = zip(tensor.shape, wanted.shape, strict=True)
+    if any(have is None and want is not None for have, want in sizes):
+        # Known only when the step runs. The error of the graph is unclear.
+        tensor = tf.ensure_shape(tensor, wanted.shape)
     return tensor

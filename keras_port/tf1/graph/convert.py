@@ -85,8 +85,8 @@ def convert(path: PathLike, wishes: Wishes) -> tuple[Program, list[np.ndarray]]:
             )
             if checkpoint is None:
                 raise ValueError(
-                    f"This file is a {source.kind}, and the outputs need "
-                    f"values, such as that of {missing[0].name!r}. Give the "
+                    "The file holds a graph without the values of its "
+                    f"variables, such as {missing[0].name!r}. Give the "
                     "`checkpoint` that was saved with it."
                 )
             file = open_checkpoint(checkpoint, "checkpoint")

@@ -325,10 +325,11 @@ def make_keras_input(group: Sequence[GraphInput]) -> keras.KerasTensor:
         axes = None if shape is None else shape[1]
         shape = None if axes is None else (None,) * axes
     if shape is None:
+        example = "(None,)" if first.dtype == "string" else "(None, 784)"
         fix = (
             "Call the layer on a `keras.Input(..., sparse=True)`"
             if first.sparse
-            else f"Give it, as in `shapes={{{name!r}: (None, 784)}}`"
+            else f"Give it, as in `shapes={{{name!r}: {example}}}`"
         )
         raise ValueError(
             f"The graph does not tell the shape of its input {name!r}. {fix}."

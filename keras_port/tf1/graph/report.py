@@ -95,6 +95,8 @@ class GraphReport:
     >>> _ = save_checkpoint(model, "old/model.ckpt")
     >>> print(list_graph("old"))
     old/model.ckpt.meta: a .meta file, ... operations
+      signatures: 1
+        serving_default: images -> output
       inputs: 1
         images (None, 784) float32
       likely outputs: 1

@@ -20,6 +20,10 @@ STATISTICS = {
     "FusedBatchNormV3": (3, 4),
     "BatchNormWithGlobalNormalization": (1, 2),
 }
+# What layers call them, for batch normalization of several operations.
+STATISTIC_NAMES = ("moving_mean", "moving_variance")
+# What is between a constant and batch normalization, in a condition or not.
+PASSES_ON = ("Identity", "Switch")
 
 
 def make_variables_of_constants(
@@ -61,7 +65,9 @@ def list_weights(source: GraphFile) -> list[str]:
     return [
         node.name
         for node in nodes.values()
-        if is_weight(node) and node.name not in statistics
+        if is_weight(node)
+        and node.name not in statistics
+        and node.name.rpartition("/")[2] not in STATISTIC_NAMES
     ]
 
 
@@ -82,7 +88,7 @@ def find_constant(key: str, nodes: dict[str, Node]) -> str:
     while (
         name in nodes
         and name not in seen
-        and nodes[name].op == "Identity"
+        and nodes[name].op in PASSES_ON
         and nodes[name].inputs
     ):
         seen.add(name)

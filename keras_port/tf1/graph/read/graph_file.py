@@ -4,6 +4,7 @@ The kind is told by the content, not by the name: a `.meta` file of
 `tf.train.Saver`, a frozen graph, or a SavedModel of TensorFlow 1.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -37,6 +38,8 @@ SAVED_MODEL = "saved_model.pb"
 # Where a SavedModel keeps the values of its variables.
 SAVED_VALUES = pathlib.Path("variables", "variables.index")
 MAX_SHOWN = 20
+# Files that people take for graphs.
+OTHERS = (".pbtxt", ".h5", ".keras", ".tflite")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +54,8 @@ class GraphFile:
         functions: The functions of the graph, by name.
         collections: The collections of the graph, empty in a frozen graph.
         signatures: The named inputs and outputs, by the signature's name.
-        checkpoint: The checkpoint that belongs to the file, `None` for a `.pb`
-            file.
+        checkpoint: The checkpoint that belongs to the file, `None` for a frozen
+            graph, whose values are constants, and for a graph without values.
     """
 
     path: pathlib.Path
@@ -119,7 +122,7 @@ def find_graph_file(path: PathLike) -> pathlib.Path:
         f"There is no TensorFlow 1 graph at {show_path(given)}. Give a `.meta` "
         "file, as in `folder/model.ckpt.meta`, a frozen `.pb` file, or the "
         f"folder of a SavedModel. Found in {show_path(given.parent)}: "
-        f"{list_graph_files(given.parent)}."
+        f"{list_graph_files(given.parent)}.{explain_values(given.parent)}"
     )
 
 
@@ -134,18 +137,35 @@ def find_in_folder(folder: pathlib.Path) -> pathlib.Path:
     if not metas and (folder / SAVED_MODEL).exists():
         return folder / SAVED_MODEL
     if metas:
-        prefix = locate_checkpoint(folder)
-        found = prefix.with_name(f"{prefix.name}.meta")
-        if found.is_file():
-            return found
+        with contextlib.suppress(FileNotFoundError):
+            prefix = locate_checkpoint(folder)
+            found = prefix.with_name(f"{prefix.name}.meta")
+            if found.is_file():
+                return found
     frozen = sorted(folder.glob("*.pb"))
     if not metas and len(frozen) == 1:
         return frozen[0]
     count = len(metas) or len(frozen)
+    others = [one for suffix in OTHERS for one in folder.glob(f"*{suffix}")]
+    if not count and len(others) == 1:
+        # Reading it says what it is.
+        return others[0]
     raise FileNotFoundError(
         f"The folder {show_path(folder)} holds {count or 'no'} TensorFlow 1 "
-        f"graph{'s' * (count > 1)}. Give the file. Found: "
+        f"graph{'s' * (count != 1)}. Give the file. Found: "
         f"{list_graph_files(folder)}."
+        f"{'' if count else explain_values(folder)}"
+    )
+
+
+def explain_values(folder: pathlib.Path) -> str:
+    """Returns what to do with a folder of values without a graph, or `""`."""
+    if next(folder.glob("*.index"), None) is None:
+        return ""
+    return (
+        " The `.index` file there holds the values of variables alone: find "
+        "the `.meta` file that was saved with them, or load them with "
+        "`tf1.load_checkpoint` into a model that you build."
     )
 
 
@@ -153,8 +173,8 @@ def list_graph_files(folder: pathlib.Path) -> str:
     """Returns the names of the files that may hold graphs, for a message."""
     found = sorted(
         one.name
-        for pattern in ("*.meta", "*.pb", "*.pbtxt")
-        for one in folder.glob(pattern)
+        for suffix in (".meta", ".pb", ".index", *OTHERS)
+        for one in folder.glob(f"*{suffix}")
     )
     more = f" and {len(found) - MAX_SHOWN} more" * (len(found) > MAX_SHOWN)
     return ", ".join(map(show_name, found[:MAX_SHOWN])) + more or "none"

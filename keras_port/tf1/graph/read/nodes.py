@@ -250,8 +250,16 @@ def find_sparse_parts(name: str, scope: Scope) -> list[str]:
     return [f"{part}:0" for part in parts] if is_there else []
 
 
-def suggest_names(name: str, names: Iterable[str]) -> str:
-    """Returns a sentence with the names that are nearest to a wrong one."""
+def suggest_names(
+    name: str, names: Iterable[str], lister: str = "list_graph"
+) -> str:
+    """Returns a sentence with the names that are nearest to a wrong one.
+
+    Args:
+        name: The wrong name.
+        names: The names there are.
+        lister: The function that lists them. Defaults to `"list_graph"`.
+    """
     # Compares the last part of a name too, without its scopes.
     by_case: dict[str, str] = {}
     for one in names:
@@ -270,6 +278,6 @@ def suggest_names(name: str, names: Iterable[str]) -> str:
     ]
     found = list(dict.fromkeys([*inside[:MAX_SUGGESTIONS], *close]))
     if not found:
-        return "`list_graph` shows all names."
+        return f"`{lister}` shows all names."
     shown = ", ".join(map(show_name, found[:MAX_SUGGESTIONS]))
-    return f"Nearest: {shown}. `list_graph` shows more."
+    return f"Nearest: {shown}. `{lister}` shows more."

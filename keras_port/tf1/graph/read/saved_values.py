@@ -216,13 +216,14 @@ def raise_missing(
         for name, one in missing.items()
     ]
     first = next(iter(missing))
+    near = suggest_names(missing[first].key, file.shapes, "list_variables")
     raise ValueError(
         f"{show_path(file.prefix)} holds no value for "
         f"{', '.join(names[:MAX_SHOWN])}"
         f"{' and others' if len(names) > MAX_SHOWN else ''}, which the outputs "
-        f"need. {suggest_names(missing[first].key, file.shapes)} Give another "
-        "`checkpoint`, or outputs that do not need these variables, or values "
-        f"of your own, as in `constants={{{first!r}: np.zeros(...)}}`."
+        f"need. {near} Give another `checkpoint`, or outputs that do not need "
+        "these variables, or values of your own, as in "
+        f"`constants={{{first!r}: np.zeros(...)}}`."
     )
 
 

@@ -25,6 +25,8 @@ from keras_port.tf1.graph.select.subgraph import Part
 
 GIVE = "Give it in `inputs` or `constants`"
 GIVE_OUTPUT = "Give the value of its output in `inputs` or `constants`"
+# Names of further operations in one message.
+MAX_SHOWN = 3
 PREDICT_ONLY = "Use `trainable=False` to predict only"
 LOAD_LIBRARY = (
     "If you have its library, call `tf.load_op_library(path)` first; otherwise "
@@ -257,11 +259,19 @@ def raise_if_refused(refusals: Sequence[Refusal]) -> None:
     if not refusals:
         return
     first = refusals[0]
-    count = len(refusals) - 1
-    more = f" ({count} more are refused)" if count else ""
+    more = list_others(refusals[1:])
     fix = f" {first.fix}." if first.fix else ""
     raise ValueError(
         f"The operation {first.name!r} of type "
         f"{show_name(first.op)} {first.reason}{more}."
         f"{fix}"
     )
+
+
+def list_others(refusals: Sequence[Refusal]) -> str:
+    """Returns the names of further refused operations, for a message."""
+    if not refusals:
+        return ""
+    names = ", ".join(repr(one.name) for one in refusals[:MAX_SHOWN])
+    count = len(refusals) - MAX_SHOWN
+    return f" (also refused: {names}{f' and {count} more' * (count > 0)})"
