@@ -425,6 +425,8 @@ def _run_graph_to_keras(options: argparse.Namespace) -> str:
         f"{show_name(weight.path)} {tuple(weight.shape)} {weight.dtype}"
         for weight in layer.weights
     ]
+    if chosen is None and not layer.trainable_weights:
+        lines.append("none of the weights train; --trainable chooses some")
     return "\n".join(
         [
             *lines,

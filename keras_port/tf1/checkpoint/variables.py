@@ -8,6 +8,7 @@ from typing import Literal
 from keras_port._support import show_name
 from keras_port.tf1._files import CheckpointFile
 from keras_port.tf1._files import open_checkpoint
+from keras_port.tf1._slot_names import find_slot_owner
 
 Kind = Literal["weight", "slot", "step", "other"]
 GLOBAL_STEP = re.compile(r"(?:.*/)?global_step(?:_\d+)?")
@@ -105,32 +106,9 @@ def _describe_variable(name: str, file: CheckpointFile) -> CheckpointVariable:
     shape, dtype = file.shapes[name], file.dtypes[name]
     if shape == () and (_POWER.fullmatch(name) or GLOBAL_STEP.fullmatch(name)):
         return CheckpointVariable(name, shape, dtype, "step")
-    owner = _find_slot_owner(name, file)
+    owner = find_slot_owner(name, file.shapes, file.dtypes)
     if owner is not None:
         slot = name.rpartition("/")[2]
         return CheckpointVariable(name, shape, dtype, "slot", slot, owner)
     kind: Kind = "weight" if dtype in _FLOATS else "other"
     return CheckpointVariable(name, shape, dtype, kind)
-
-
-def _find_slot_owner(name: str, file: CheckpointFile) -> str | None:
-    """Returns the variable that a slot belongs to, or `None` if not a slot.
-
-    TensorFlow 1 names the slots of `W` `W/Adam` and `W/Adam_1`. Nothing else
-    has such a name: a scope `W` next to a variable `W` would have become
-    `W_1`. An optimizer inside a scope repeats it in front: `net/net/W/Adam`
-    belongs to `net/W`.
-
-    A variable that is partitioned is saved as `W`, and its slots start with
-    that name: `W/part_0/Adam`. Inside a scope, TensorFlow 1 cuts what follows
-    at a wrong place: `net/W/et/W/part_0/Adam` belongs to `net/W`.
-    """
-    scopes = name.split("/")[:-1]
-    ends = [scopes[start:] for start in range(len(scopes))]
-    starts = [scopes[:end] for end in range(len(scopes) - 1, 0, -1)]
-    for owner in map("/".join, [*ends, *starts]):
-        if file.shapes.get(owner) == file.shapes[name] and (
-            file.dtypes[owner] == file.dtypes[name]
-        ):
-            return owner
-    return None

@@ -1,12 +1,14 @@
 """Finds what a user has named: inputs, outputs, and what trains."""
 
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 import fnmatch
 from typing import NamedTuple
 
 from keras_port._support import show_name
 from keras_port.tf1.graph.read import GraphFile
+from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import Signature
 from keras_port.tf1.graph.read import find_sparse_parts
 from keras_port.tf1.graph.read import find_tensor
@@ -37,22 +39,20 @@ def find_inputs(
     """Returns the tensors that a layer is called with.
 
     Args:
-        names: What the user has named. `None` stands for the inputs of a
-            signature.
+        names: What the user has named: tensors, or inputs of a signature.
+            `None` stands for all inputs of the signature.
         source: The graph.
         signature: Name of the signature, `None` for the one there is.
     """
-    if names is None:
-        named = choose_signature(source, signature, "inputs").inputs
-        return [
-            InputKey(key, name if len(keys) > 1 else "")
-            for name, keys in named.items()
-            for key in keys
-        ]
-    found = []
-    for name in as_list(names, "inputs"):
+    named = find_signature(source, signature, "inputs", names).inputs
+    listed = list(named) if names is None else as_list(names, "inputs")
+    found: list[InputKey] = []
+    for name in listed:
         parts = find_sparse_parts(name, source.scope)
-        if parts:
+        if is_signed(name, named, source.scope):
+            keys = named[name]
+            found += [InputKey(o, name if len(keys) > 1 else "") for o in keys]
+        elif parts:
             found += [InputKey(key, name) for key in parts]
         else:
             found.append(InputKey(find_tensor(name, source.scope, "inputs")))
@@ -67,18 +67,46 @@ def find_outputs(
 
     The arguments are those of `find_inputs`.
     """
+    named = find_signature(source, signature, "outputs", names).outputs
     if names is None:
-        named = choose_signature(source, signature, "outputs").outputs
         # Two names may stand for one tensor.
-        return list(
-            dict.fromkeys(key for keys in named.values() for key in keys)
-        )
-    keys = [
-        find_tensor(name, source.scope, "outputs")
-        for name in as_list(names, "outputs")
-    ]
+        keys = [key for several in named.values() for key in several]
+        return list(dict.fromkeys(keys))
+    keys = []
+    for name in as_list(names, "outputs"):
+        if is_signed(name, named, source.scope):
+            keys += named[name]
+        else:
+            keys.append(find_tensor(name, source.scope, "outputs"))
     check_unique(keys, "outputs")
     return keys
+
+
+def find_signature(
+    source: GraphFile,
+    signature: str | None,
+    argument: str,
+    names: str | Sequence[str] | None,
+) -> Signature:
+    """Returns the signature whose names count, an empty one without any.
+
+    Raises:
+        ValueError: If there is none, and it is named or `names` is `None`.
+    """
+    if names is None or signature is not None:
+        return choose_signature(source, signature, argument)
+    found = list(source.signatures.values())
+    default = source.signatures.get(DEFAULT_SIGNATURE)
+    if default is None and len(found) == 1:
+        default = found[0]
+    return default or Signature({}, {})
+
+
+def is_signed(
+    name: str, named: Mapping[str, tuple[str, ...]], scope: Scope
+) -> bool:
+    """Returns whether a name is one of a signature, and of no tensor."""
+    return name in named and name.partition(":")[0] not in scope.nodes
 
 
 def as_list(names: str | Sequence[str], argument: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Reports what a TensorFlow 1 graph contains, without its code."""
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import os
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import tensorflow as tf
 from keras_port._support import show_name
 from keras_port.tf1._file_kinds import GraphKind
 from keras_port.tf1._files import show_path
+from keras_port.tf1._slot_names import find_slot_owner
 from keras_port.tf1.graph.read import GraphFile
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
@@ -36,6 +38,7 @@ from keras_port.tf1.graph.select import shape_as_tuple
 MAX_GUESSED = 100
 MAX_OUTPUTS = 20
 UNKNOWN = "unknown"
+SLOT = "slot of "
 
 
 class Entry(NamedTuple):
@@ -63,6 +66,11 @@ class Entry(NamedTuple):
         name = show_name(self.name)
         return f"{name} {shape} {self.dtype}{note}{state[self.trainable]}"
 
+    @property
+    def is_slot(self) -> bool:
+        """Whether it is a variable that an optimizer keeps for another one."""
+        return self.note.startswith(SLOT)
+
 
 @dataclasses.dataclass(frozen=True)
 class GraphReport:
@@ -72,8 +80,8 @@ class GraphReport:
         path: The file.
         kind: `".meta file"`, `"frozen graph"`, `"graph without values"` or
             `"SavedModel"`.
-        signatures: For every signature in the file, the names of its inputs
-            and of its outputs.
+        signatures: For every signature in the file, its inputs and its outputs:
+            the names that the author gave, with the names of the tensors.
         inputs: What the graph reads data from, as records with `name`, `shape`
             and `dtype`: placeholders, and what comes out of queues, iterators
             and Python functions.
@@ -109,7 +117,7 @@ class GraphReport:
 
     path: str
     kind: GraphKind
-    signatures: dict[str, tuple[list[str], list[str]]]
+    signatures: dict[str, tuple[dict[str, str], dict[str, str]]]
     inputs: tuple[Entry, ...]
     settings: tuple[Entry, ...]
     outputs: tuple[Entry, ...]
@@ -123,22 +131,26 @@ class GraphReport:
             "operations"
         ]
         signatures = [
-            f"{show_name(name)}: {', '.join(map(show_name, inputs))} -> "
-            f"{', '.join(map(show_name, outputs))}"
+            f"{show_name(name)}: {show_tensors(inputs)} -> "
+            f"{show_tensors(outputs)}"
             for name, (inputs, outputs) in self.signatures.items()
         ]
+        shown = [one for one in self.variables if not one.is_slot]
+        slots = len(self.variables) - len(shown)
         weights = "constants" if self.kind == "frozen graph" else "variables"
         for title, entries in (
             ("signatures", signatures),
             ("inputs", self.inputs),
             ("settings", self.settings),
             ("likely outputs", self.outputs),
-            (weights, self.variables),
+            (weights, shown),
             ("refused", self.refused),
         ):
             if entries or title in ("inputs", "likely outputs"):
                 lines.append(f"  {title}: {len(entries)}")
                 lines += [f"    {entry}" for entry in entries]
+            if entries is shown and slots:
+                lines.append(f"    and {slots} slots of an optimizer")
         if self.variables and not any(o.trainable for o in self.variables):
             lines.append(
                 f"  none of the {weights} train; `trainable=[...]` chooses some"
@@ -171,6 +183,8 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
     scope = source.scope
     with name_file_in_errors(source.path):
         data, settings = list_data(scope), list_settings(scope)
+        signed = list_signed_inputs(source)
+        data += [key for key in signed if key not in {*data, *settings}]
         guessed = guess_outputs(source)[:MAX_GUESSED]
         entries = make_entries(source, [*data, *settings, *guessed])
         outputs = (
@@ -180,7 +194,7 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
             str(source.path),
             source.kind,
             {
-                name: (list(one.inputs), list(one.outputs))
+                name: (name_tensors(one.inputs), name_tensors(one.outputs))
                 for name, one in source.signatures.items()
             },
             tuple(join_sparse_parts(data, entries, scope)),
@@ -193,6 +207,36 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
             tuple(list_refusals(source, outputs, [*data, *settings])),
             len(scope.nodes),
         )
+
+
+def list_signed_inputs(source: GraphFile) -> list[str]:
+    """Returns the keys of the inputs of all signatures."""
+    return list(
+        dict.fromkeys(
+            key
+            for signature in source.signatures.values()
+            for keys in signature.inputs.values()
+            for key in keys
+        )
+    )
+
+
+def name_tensors(signed: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Returns the name of the tensor for every name in a signature."""
+    return {
+        name: ", ".join(key.removesuffix(":0") for key in keys)
+        for name, keys in signed.items()
+    }
+
+
+def show_tensors(named: Mapping[str, str]) -> str:
+    """Returns the names of a signature, with those of the tensors."""
+    return ", ".join(
+        show_name(name)
+        if name == tensor
+        else f"{show_name(name)} = {show_name(tensor)}"
+        for name, tensor in named.items()
+    )
 
 
 def make_entries(source: GraphFile, keys: list[str]) -> dict[str, Entry]:
@@ -268,14 +312,22 @@ def list_weight_entries(source: GraphFile) -> Iterator[Entry]:
             dtype = tf.as_dtype(tensor.dtype).name
             yield Entry(name, shape_as_tuple(shape), dtype)
         return
+    found: dict[str, Entry] = {}
     for node in nodes.values():
         if node.op in operations.VARIABLES:
-            yield Entry(
+            shape = tf.TensorShape(node.proto.attr["shape"].shape)
+            trained = node.name in source.collections.trainable
+            found[node.name] = Entry(
                 node.name,
-                shape_as_tuple(tf.TensorShape(node.proto.attr["shape"].shape)),
+                shape_as_tuple(shape),
                 variable_dtype(node).name,
-                trainable=node.name in source.collections.trainable,
+                trainable=trained,
             )
+    shapes = {name: one.shape for name, one in found.items()}
+    dtypes = {name: one.dtype for name, one in found.items()}
+    for name, one in found.items():
+        owner = find_slot_owner(name, shapes, dtypes)
+        yield one._replace(note=f"{SLOT}{owner}") if owner else one
 
 
 def list_refusals(

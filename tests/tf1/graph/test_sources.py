@@ -125,8 +125,10 @@ def test_a_signature_names_inputs_and_outputs(folder: Path) -> None:
     np.testing.assert_array_equal(y, predicted)
     np.testing.assert_array_equal(digits, predicted.argmax(1))
     report = list_graph(folder / "saved")
-    assert "serving_default: image -> digit, p" in str(report)
+    assert "serving_default: image = x -> digit = z, p = y" in str(report)
     assert {one.name for one in report.outputs} == {"y", "z"}
+    named = GraphLayer(folder / "saved", inputs="image", outputs="p")
+    np.testing.assert_array_equal(named(X), predicted)
     only = GraphLayer(folder / "saved", outputs="y")
     assert only.to_model().output_shape == (None, 3)
     with pytest.raises(ValueError, match="no signature 'other'"):

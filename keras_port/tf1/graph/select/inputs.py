@@ -2,6 +2,8 @@
 
 import re
 
+import tensorflow as tf
+
 from keras_port.tf1.graph.read import Node
 from keras_port.tf1.graph.read import Scope
 from keras_port.tf1.graph.read import find_sparse_parts
@@ -12,6 +14,7 @@ from keras_port.tf1.graph.select.origins import find_data
 from keras_port.tf1.graph.select.origins import find_readers
 from keras_port.tf1.graph.select.outputs import is_internal
 
+WHOLE = (tf.int32.as_datatype_enum, tf.int64.as_datatype_enum)
 PLACEHOLDERS = (*operations.PLACEHOLDERS, "PlaceholderWithDefault")
 # They pass data on to a queue, from which the model reads it.
 QUEUES = re.compile(r"Queue(Enqueue.*|Close.*|Size.*)|.*Dataset.*|.*Summary.*")
@@ -90,5 +93,10 @@ def find_sparse_names(keys: list[str], scope: Scope) -> dict[str, str]:
 
 
 def has_axes(node: Node) -> bool:
-    """Returns whether the shape of a placeholder is known to have axes."""
-    return bool(node.proto.attr["shape"].shape.dim)
+    """Returns whether a placeholder has axes, or is likely to have some.
+
+    Numbers without a known shape are rather labels than settings.
+    """
+    shape = node.proto.attr["shape"].shape
+    is_whole = node.proto.attr["dtype"].type in WHOLE
+    return bool(shape.dim) or (shape.unknown_rank and is_whole)

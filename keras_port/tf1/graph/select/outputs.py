@@ -33,7 +33,7 @@ JUDGES = {
 COMPARISONS = ("Sub", "SquaredDifference", "Mul")
 # What people call a prediction.
 NAMES = re.compile(
-    r"(y_?)?(final_?)?(logits?|logistic|outputs?|out|pred(s|ict|iction|ictions)?|"
+    r"(\w*_)?(logits?|logistic|outputs?|out|pred(s|ict|iction|ictions)?|"
     r"prob(s|abilities|ability)?|scores?|softmax|result|y_hat|y_conv)(_\d+)?",
     re.IGNORECASE,
 )
@@ -244,8 +244,8 @@ def may_be_prediction(node: Node, scope: Scope) -> bool:
         return False
     if any(INNER_SCOPES.fullmatch(part) for part in node.name.split("/")[:-1]):
         return node.op == "Merge"
-    # TensorFlow copies every result of a loop.
-    source = (
-        scope.nodes.get(operation_name(node.inputs[0])) if node.inputs else None
-    )
-    return node.op != "Identity" or source is None or source.op not in CALLS
+    if node.op != "Identity" or not node.inputs:
+        return True
+    # TensorFlow copies every variable, and every result of a loop.
+    source = scope.nodes.get(operation_name(node.inputs[0]))
+    return source is None or source.op not in (*CALLS, *operations.VARIABLES)
