@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import math
 from typing import Any
 
 import keras
@@ -99,11 +100,14 @@ class ImageModel(GradientModel):
             What `keras.Model.evaluate` returns.
 
         Raises:
-            ValueError: For float pixels that are not in [0, 1].
+            ValueError: For float pixels that are not in [0, 1], or images of
+                another shape.
         """
         with value_errors():
             if isinstance(x, ImageSplit):
                 x, y = get_split_arrays(x, self)
+            # Keras' own function would not know the number of axes any more.
+            self._check_shape(x)
             return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -118,25 +122,36 @@ class ImageModel(GradientModel):
             What `keras.Model.predict` returns.
 
         Raises:
-            ValueError: For float pixels that are not in [0, 1].
+            ValueError: For float pixels that are not in [0, 1], or images of
+                another shape.
         """
         with value_errors():
             if isinstance(x, ImageSplit):
                 x, _ = get_split_arrays(x, self)
+            self._check_shape(x)
             return super().predict(x, *args, **kwargs)
 
     def _check_shape(self, inputs: Any) -> None:
         shape = getattr(inputs, "shape", None)
         if shape is None or getattr(shape, "rank", 0) is None:
             return
-        expected = self.input_shape[1:]
-        if tuple(shape[1:]) != expected:
-            raise ValueError(
-                f"The model {self.name!r} was built for images of shape "
-                f"(batch, {', '.join(map(str, expected))}). Received: shape "
-                f"{tuple(shape)}. Use `images.reshape((-1, *{expected}))`, or "
-                f"build the model with `input_shape={tuple(shape[1:])}`."
-            )
+        received, expected = tuple(shape), self.input_shape[1:]
+        if received[1:] == expected:
+            return
+        if received == expected:
+            fix = "Use `images[np.newaxis]`: a batch of one image."
+        elif None not in received[1:] and math.prod(received[1:]) == math.prod(
+            expected
+        ):
+            sizes = ", ".join(map(str, (-1, *expected)))
+            fix = f"Use `images.reshape(({sizes}))`."
+        else:
+            fix = "Build the model with the `input_shape` of your images."
+        raise ValueError(
+            f"The model {self.name!r} was built for images of shape (batch, "
+            f"{', '.join(map(str, expected))}). Received: shape {received}. "
+            f"{fix}"
+        )
 
 
 def is_integer(inputs: Any) -> bool:

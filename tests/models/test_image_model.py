@@ -95,11 +95,28 @@ def test_another_shape_is_an_error_with_the_expected_one(
 
 
 @pytest.mark.fault("B70")
-def test_the_mended_shape_of_the_error_works() -> None:
+def test_the_fix_in_the_error_works() -> None:
     model = build_perceptron(input_shape=(28, 28))
-    with pytest.raises(ValueError, match=r"reshape\(\(-1, \*\(28, 28\)\)\)"):
+    with pytest.raises(ValueError, match=r"`images.reshape\(\(-1, 28, 28\)\)`"):
         model(pixels(2))
-    assert model(pixels(2).reshape((-1, *(28, 28)))).shape == (2, 10)
+    assert model(pixels(2).reshape((-1, 28, 28))).shape == (2, 10)
+    with pytest.raises(ValueError, match=r"`images\[np.newaxis\]`"):
+        model.predict(np.zeros((28, 28)), verbose=0)
+
+
+@pytest.mark.fault("B70")
+def test_a_wrong_shape_after_a_right_one_is_the_same_error() -> None:
+    """Keras traces a second time with an unknown number of axes."""
+    model = compiled(build_perceptron)
+    model.predict(pixels(2), verbose=0)
+    model.evaluate(pixels(2), np.zeros(2, "int32"), verbose=0)
+    images = pixels(2).reshape((-1, 28, 28))
+    for run in (
+        lambda: model.predict(images, verbose=0),
+        lambda: model.evaluate(images, np.zeros(2, "int32"), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=r"Received: shape \(2, 28, 28\)"):
+            run()
 
 
 @pytest.mark.fault("B71")
