@@ -20,7 +20,7 @@ def multi_worker_strategy(
     workers: Sequence[str] | None = None,
     *,
     index: int | None = None,
-    timeout: float = 60.0,
+    timeout: float = 50.0,
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
     """Creates a strategy in which several machines share a batch.
 
@@ -49,7 +49,7 @@ def multi_worker_strategy(
         index: Position of this worker in the list. Give it only with `workers`.
             Defaults to `None`.
         timeout: Seconds to wait for the other workers to start. Defaults to
-            60.
+            50, so that all have ended within a minute if one never starts.
 
     Returns:
         A strategy in whose `scope()` the model is built and compiled. `fit`
