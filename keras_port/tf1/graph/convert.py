@@ -53,7 +53,7 @@ VARIABLE_TYPES = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
-class Wishes:
+class LayerRequest:
     """What a user wants of a graph. The arguments are those of `GraphLayer`."""
 
     inputs: str | Sequence[str] | None
@@ -65,23 +65,25 @@ class Wishes:
     trainable: bool | str | Sequence[str]
 
 
-def convert(path: PathLike, wishes: Wishes) -> tuple[Program, list[np.ndarray]]:
+def convert(
+    path: PathLike, request: LayerRequest
+) -> tuple[Program, list[np.ndarray]]:
     """Returns the program of a layer, and the values of its variables."""
     source = read_graph_file(path)
     with name_file_in_errors(source.path):
-        trained = choose_trained(source, wishes.trainable)
+        trained = choose_trained(source, request.trainable)
         values: dict[str, np.ndarray] = {}
         if not has_variables(source):
             source, values = make_variables_of_constants(
                 source, trained.__contains__
             )
-        program = make_program(source, wishes, trained)
+        program = make_program(source, request, trained)
         missing = [one for one in program.variables if one.name not in values]
-        if missing or wishes.checkpoint is not None:
+        if missing or request.checkpoint is not None:
             checkpoint = (
                 source.checkpoint
-                if wishes.checkpoint is None
-                else wishes.checkpoint
+                if request.checkpoint is None
+                else request.checkpoint
             )
             if checkpoint is None:
                 raise ValueError(
@@ -100,21 +102,21 @@ def convert(path: PathLike, wishes: Wishes) -> tuple[Program, list[np.ndarray]]:
 
 
 def make_program(
-    source: GraphFile, wishes: Wishes, trained: frozenset[str]
+    source: GraphFile, request: LayerRequest, trained: frozenset[str]
 ) -> Program:
     """Returns the program of a layer.
 
     Args:
         source: The graph.
-        wishes: What the layer is to compute.
+        request: What the layer is to compute.
         trained: Names of the variables that train.
     """
     scope = source.scope
-    inputs = find_inputs(wishes.inputs, source, wishes.signature)
-    wanted = find_outputs(wishes.outputs, source, wishes.signature)
+    inputs = find_inputs(request.inputs, source, request.signature)
+    wanted = find_outputs(request.outputs, source, request.signature)
     cuts = [one.key for one in inputs]
-    constants = find_constants(wishes.constants, cuts, scope)
-    shapes = find_shapes(wishes.shapes, cuts, scope)
+    constants = find_constants(request.constants, cuts, scope)
+    shapes = find_shapes(request.shapes, cuts, scope)
     given = [*cuts, *constants]
     keep = find_needed(wanted, scope, given)
     is_trained = bool(trained)

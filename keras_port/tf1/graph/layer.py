@@ -107,10 +107,10 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        from keras_port.tf1.graph.convert import Wishes
+        from keras_port.tf1.graph.convert import LayerRequest
         from keras_port.tf1.graph.convert import convert
 
-        wishes = Wishes(
+        request = LayerRequest(
             inputs,
             outputs,
             signature,
@@ -119,7 +119,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             checkpoint,
             trainable,
         )
-        program, values = convert(path, wishes)
+        program, values = convert(path, request)
         super().__init__(trainable=bool(trainable), name=name, **kwargs)
         with name_file_in_errors(pathlib.Path(path)):
             self._build_network(program, values)
