@@ -13,6 +13,7 @@ import platform
 import shlex
 import statistics
 import sys
+import time
 from typing import Any
 
 from absl import flags
@@ -33,6 +34,10 @@ def define_flags(*, rounds: int) -> None:
     flags.DEFINE_string("json", None, "File to write every number to.")
 
 
+class LostKindError(Exception):
+    """A kind can no longer be measured; the message says why in one line."""
+
+
 def measure_in_turn(
     kinds: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: int = 0
 ) -> dict[str, list[float]]:
@@ -41,6 +46,9 @@ def measure_in_turn(
     So a machine that slows down affects all kinds, and none gains from being
     the first of its round, when the processor has rested.
 
+    A line on the standard error says which kind is measured, and for how long
+    all has taken. A kind that raises `LostKindError` is left out from then on.
+
     Args:
         kinds: Functions that measure the kinds.
         rounds: Measurements of every kind.
@@ -48,13 +56,38 @@ def measure_in_turn(
     """
     values: dict[str, list[float]] = {kind: [] for kind in kinds}
     order = list(kinds)
+    begin = time.monotonic()
     for number in range(warm_up + rounds):
         first = number % len(order) if order else 0
+        name = (
+            "warm-up"
+            if number < warm_up
+            else f"round {number - warm_up + 1} of {rounds}"
+        )
         for kind in order[first:] + order[:first]:
-            value = kinds[kind]()
+            if kind not in values:
+                continue
+            show_progress(f"{name}: {kind}", time.monotonic() - begin)
+            try:
+                value = kinds[kind]()
+            except LostKindError as error:
+                show_progress(f"{kind} is left out: {error}")
+                del values[kind]
+                continue
             if number >= warm_up:
                 values[kind].append(value)
     return values
+
+
+def show_progress(text: str, seconds: float | None = None) -> None:
+    """Says on the standard error what a benchmark is doing.
+
+    Args:
+        text: What it is doing.
+        seconds: How long it has taken so far. Defaults to `None`: not shown.
+    """
+    passed = "" if seconds is None else f"[{seconds:4.0f} s] "
+    print(f"{passed}{text}", file=sys.stderr, flush=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
+import select
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from typing import Any
 
 from absl import flags
 
+from benchmarks import report
 from benchmarks.peers.work import Work
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -26,7 +29,12 @@ FOLDER = ROOT / "build" / "peers"
 SETUP = "python benchmarks/setup_peers.py"
 
 
-class MissingPeerError(Exception):
+# Seconds without an answer after which a peer counts as lost. The longest
+# measurement of the benchmarks takes a few minutes.
+SILENCE = 900.0
+
+
+class MissingPeerError(report.LostKindError):
     """A peer cannot run here; the message says why in one line."""
 
 
@@ -83,8 +91,8 @@ class Peer:
         pid: Id of the process.
 
     Raises:
-        MissingPeerError: If its environment does not exist. From the
-            other methods: if the process ended with an error.
+        MissingPeerError: If its environment does not exist. From the other
+            methods: if the process ended with an error, or does not answer.
     """
 
     def __init__(self, kind: Kind) -> None:
@@ -128,6 +136,9 @@ class Peer:
 
     def _reply(self) -> dict[str, Any]:
         assert self._process.stdout is not None
+        # Every answer is a line that is written at once.
+        if not select.select([self._process.stdout], [], [], SILENCE)[0]:
+            raise MissingPeerError(f"it has not answered for {SILENCE:g} s")
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
@@ -170,10 +181,19 @@ class Peers:
         """
         ready = {}
         for name in [name for name in self.peers if name not in set(names)]:
+            report.show_progress(f"{name} prepares")
             with self._note_missing(name):
                 self.peers[name].make(work)
-                ready[name] = self.peers[name].measure
+                ready[name] = functools.partial(self._measure, name)
         return ready
+
+    def _measure(self, name: str) -> float:
+        """Measures a kind once, and notes if it is lost."""
+        try:
+            return self.peers[name].measure()
+        except MissingPeerError as error:
+            self._leave_out(name, error)
+            raise
 
     def versions(self) -> dict[str, str]:
         """Returns the versions of everything the peers imported."""
@@ -192,9 +212,13 @@ class Peers:
         try:
             yield
         except MissingPeerError as error:
-            self.notes.append(f"Left out: {name}, since {error}.")
-            if name in self.peers:
-                self.peers.pop(name).close()
+            self._leave_out(name, error)
+
+    def _leave_out(self, name: str, error: MissingPeerError) -> None:
+        """Notes why a kind is missing, and ends its process."""
+        self.notes.append(f"Left out: {name}, since {error}.")
+        if name in self.peers:
+            self.peers.pop(name).close()
 
 
 @contextlib.contextmanager

@@ -9,11 +9,20 @@ from benchmarks.peers.processes import Kind
 
 # A peer that imports nothing, beside the real ones.
 QUICK = """
+import os
+import time
+
 def make(work, data):
     print("what a library says")
     if work.precision != "float32":
         raise ValueError("no bfloat16 here")
     return lambda: work.steps * len(data.test.labels)
+
+def make_dying(work, data):
+    return lambda: os._exit(3)
+
+def make_silent(work, data):
+    return lambda: time.sleep(60)
 """
 
 

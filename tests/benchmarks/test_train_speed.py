@@ -60,6 +60,34 @@ def test_a_process_stays_alive_and_a_missing_peer_is_a_note(
         ]
 
 
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        ("make_dying", "it ended: "),
+        ("make_silent", "it has not answered for 3 s"),
+    ],
+)
+def test_a_peer_that_is_lost_is_left_out_and_the_rest_goes_on(
+    function: str,
+    reason: str,
+    quick: Kind,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    kinds = {"quick": quick, "lost": Kind(f"quick:{function}")}
+    with processes.start_peers(kinds) as peers:
+        ready = peers.make(Work(steps=1))
+        monkeypatch.setattr(processes, "SILENCE", 3.0)
+        values = report.measure_in_turn(ready, 2)
+        assert values == {"quick": [10_000, 10_000]}
+        [note] = peers.notes
+    assert note.startswith(f"Left out: lost, since {reason}")
+    shown = capfd.readouterr().err
+    assert "round 1 of 2: lost" in shown
+    assert "round 2 of 2: quick" in shown
+    assert f"lost is left out: {reason}" in shown
+
+
 def test_the_table_says_examples_per_second_and_the_limit() -> None:
     class Made(processes.Peers):
         notes = ()
