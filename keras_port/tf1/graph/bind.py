@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-import dataclasses
 import itertools
 from typing import Any
 
@@ -14,20 +13,14 @@ from keras_port.tf1.graph.read import operation_name
 from keras_port.tf1.graph.read import tensor_key
 
 
-def bind_inputs(
-    given: Any, inputs: Sequence[GraphInput], batch_size: int | None = None
-) -> list[tf.Tensor]:
+def bind_inputs(given: Any, inputs: Sequence[GraphInput]) -> list[tf.Tensor]:
     """Returns one tensor for every input of the graph, in its type.
 
     Args:
         given: A tensor, a list or tuple of them, or a dictionary by names. A
             sparse input takes a `tf.SparseTensor`.
         inputs: The inputs of the graph.
-        batch_size: The first axis of all of them, for which any other number is
-            allowed. Defaults to `None`: the shapes must be those of the graph.
     """
-    if batch_size is not None:
-        inputs = [open_first_axis(one) for one in inputs]
     groups = group_inputs(inputs)
     names = [one[0].sparse or one[0].key for one in groups]
     if isinstance(given, Mapping):
@@ -77,12 +70,6 @@ def bind_group(given: Any, group: Sequence[GraphInput]) -> Iterator[tf.Tensor]:
     parts = (given.indices, given.values, given.dense_shape)
     for part, one in zip(parts, group, strict=True):
         yield cast_input(part, one)
-
-
-def open_first_axis(one: GraphInput) -> GraphInput:
-    """Returns an input that has any number of rows."""
-    assert one.shape is not None  # It has a batch size.
-    return dataclasses.replace(one, shape=(None, *one.shape[1:]))
 
 
 def cast_input(tensor: Any, wanted: GraphInput) -> tf.Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -14,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_port.tf1.graph.bind import group_inputs
-from keras_port.tf1.graph.bind import open_first_axis
 from keras_port.tf1.graph.read import GraphInput
 from keras_port.tf1.graph.read import Program
 from keras_port.tf1.graph.read import Variable
@@ -129,7 +127,6 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
     ) -> None:
         """Makes the variables, with zeros if their values are loaded later."""
         from keras_port.tf1.graph.network import Network
-        from keras_port.tf1.graph.network import OutputSpec
 
         # Neither Keras nor TensorFlow looks into an object of this class, and
         # a layer with functions among its attributes cannot be exported.
@@ -140,20 +137,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             for number, one in enumerate(program.variables)
         ]
         # Traces the graph now, so that errors come before the training.
-        given = self._get_values()
-        self._output_specs = self._network.find_output_specs(given)
-        if values is not None:
-            self._network.program = dataclasses.replace(
-                program,
-                batch_size=self._network.find_batch_size(
-                    self._output_specs, given
-                ),
-            )
-        if self._network.program.batch_size is not None:
-            self._output_specs = [
-                OutputSpec((None, *(one.shape or ())[1:]), one.dtype)
-                for one in self._output_specs
-            ]
+        self._network.build(self._get_values(), is_loaded=values is None)
         # XLA cannot compute the gradients of loops.
         self.supports_jit = False
         self.built = True
@@ -202,7 +186,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         outputs = [
             output if one.shape is None else tf.ensure_shape(output, one.shape)
             for output, one in zip(
-                results.outputs, self._output_specs, strict=True
+                results.outputs, self._network.output_specs, strict=True
             )
         ]
         return outputs[0] if len(outputs) == 1 else outputs
@@ -228,13 +212,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
         Raises:
             ValueError: If the graph does not tell the shape of an input.
         """
-        program = self._network.program
-        open_inputs = (
-            program.inputs
-            if program.batch_size is None
-            else [open_first_axis(one) for one in program.inputs]
-        )
-        groups = group_inputs(open_inputs)
+        groups = group_inputs(self._network.inputs)
         inputs = [make_keras_input(one) for one in groups]
         given = inputs[0] if len(inputs) == 1 else inputs
         return keras.Model(given, self(given))
@@ -246,7 +224,7 @@ class GraphLayer(keras.layers.Layer):  # type: ignore[misc]
             ValueError: If neither the graph nor `inputs` tells a shape.
         """
         del training
-        specs = self._output_specs
+        specs = self._network.output_specs
         if any(one.shape is None for one in specs):
             given = keras.tree.flatten(inputs)
             specs = self._network.infer_output_specs([o.shape for o in given])

@@ -1,6 +1,7 @@
 """Runs a program, traced once for training and once for inference."""
 
 from collections.abc import Sequence
+import dataclasses
 import functools
 from typing import Any
 from typing import NamedTuple
@@ -49,6 +50,10 @@ class OutputSpec(NamedTuple):
     shape: Shape | None
     dtype: str
 
+    def open_first_axis(self) -> "OutputSpec":
+        """Returns the same output with any number of rows."""
+        return self._replace(shape=(None, *(self.shape or ())[1:]))
+
 
 class Results(NamedTuple):
     """What one run of a program returns.
@@ -70,12 +75,17 @@ class Network:
     Args:
         program: The program.
 
+    Attributes:
+        program: The program, with its batch size after `build`.
+        output_specs: What the outputs are, known after `build`.
+
     Raises:
         ValueError: If the program holds an operation that must not run.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.output_specs: list[OutputSpec] = []
         self._scope = graph_scope(program.graph)
         self._functions = function_scopes(program.graph)
         self._check_operations()
@@ -115,8 +125,7 @@ class Network:
             training: A bool or `None`, or a tensor, which decides when the
                 program runs.
         """
-        program = self.program
-        inputs = bind_inputs(given, program.inputs, program.batch_size)
+        inputs = bind_inputs(given, self.inputs)
         known = (
             tf.get_static_value(training)
             if tf.is_tensor(training)
@@ -253,6 +262,29 @@ class Network:
                 if state.values[name] is not value
             }
         return Results(results[:count], results[count:], changed)
+
+    def build(self, values: Sequence[tf.Tensor], *, is_loaded: bool) -> None:
+        """Traces the program, and finds what its outputs are.
+
+        Args:
+            values: The values of the variables.
+            is_loaded: Whether the program was loaded, with its batch size. The
+                values are not there yet then.
+        """
+        specs = self.find_output_specs(values)
+        if not is_loaded:
+            size = self.find_batch_size(specs, values)
+            self.program = dataclasses.replace(self.program, batch_size=size)
+        if self.program.batch_size is not None:
+            specs = [one.open_first_axis() for one in specs]
+        self.output_specs = specs
+
+    @property
+    def inputs(self) -> Sequence[GraphInput]:
+        """The inputs, with any number of rows if that is possible."""
+        if self.program.batch_size is None:
+            return self.program.inputs
+        return [one.open_first_axis() for one in self.program.inputs]
 
     def find_output_specs(
         self, values: Sequence[tf.Tensor]

@@ -34,6 +34,10 @@ class GraphInput:
     shape: tuple[int | None, ...] | None
     sparse: str = ""
 
+    def open_first_axis(self) -> "GraphInput":
+        """Returns the same input with any number of rows."""
+        return dataclasses.replace(self, shape=(None, *(self.shape or ())[1:]))
+
 
 @dataclasses.dataclass(frozen=True)
 class FixedInput:
