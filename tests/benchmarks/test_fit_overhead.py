@@ -22,6 +22,7 @@ def test_a_kind_measures_some_steps(
     assert getattr(peer, name)(work, small_data(small_mnist))() > 0
 
 
+@pytest.mark.slow
 def test_a_whole_training_goes_on_from_turn_to_turn(
     small_mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,11 @@
 """The benchmark of graphs runs, and reports medians."""
 
+import pytest
+
 from benchmarks import tf1_graph
 
 
+@pytest.mark.slow
 def test_each_kind_is_measured_in_each_round() -> None:
     report = tf1_graph.measure(operations=30, calls=1, rounds=2)
     assert report.operations >= 30

@@ -194,7 +194,12 @@ def another_model(workdir: Path, kill: Kill) -> Any:
     return end_of(student, [first, second])
 
 
-PROGRAMS = [warm_up_and_tune, thaw, stop_early, another_model]
+PROGRAMS = [
+    warm_up_and_tune,
+    thaw,
+    pytest.param(stop_early, marks=pytest.mark.slow),
+    pytest.param(another_model, marks=pytest.mark.slow),
+]
 
 
 def is_equal(left: Any, right: Any) -> bool:

@@ -94,6 +94,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("R7")
 def test_no_change_of_the_content_raises_a_raw_error(
     trained: Path, tmp_path: Path

@@ -81,6 +81,7 @@ def run(folder: Path, *, kill_at: int = 0) -> dict[str, Any] | None:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B08")
 def test_best_and_patience_survive_a_kill(tmp_path: Path) -> None:
     plain = run(tmp_path / "plain")

@@ -122,6 +122,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.fault("C27")
 def test_a_killed_process_whose_children_live_leaves_no_lock(
     tmp_path: Path,

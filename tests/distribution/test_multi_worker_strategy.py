@@ -142,6 +142,7 @@ def test_saving_every_tenth_step_leaves_one_valid_file(tmp_path: Path) -> None:
     assert read_record(tmp_path / "model.keras") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "worker"),
     [
@@ -256,6 +257,7 @@ def test_a_worker_killed_in_any_phase_ends_the_others(
         assert f"Worker {index} of {workers} has lost worker 1 (" in errors
 
 
+@pytest.mark.slow
 @pytest.mark.fault("R16")
 def test_workers_with_different_steps_all_say_so(tmp_path: Path) -> None:
     job = Job(str(tmp_path), 4, different=1)

@@ -119,6 +119,7 @@ def test_what_keras_optimizers_do_besides_is_done_once() -> None:
     )
 
 
+@pytest.mark.slow
 def test_float32_agrees_to_its_rounding() -> None:
     check_same(
         trained(build_small_cnn, "mirrored", 2),

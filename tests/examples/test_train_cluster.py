@@ -71,6 +71,7 @@ def start_worker(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.fault("R19")
 def test_sigterm_while_they_meet_is_one_line(tmp_path: Path) -> None:
     addresses = train_cluster.find_free_addresses(2)

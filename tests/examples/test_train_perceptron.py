@@ -29,6 +29,7 @@ def test_a_run_leaves_its_results(tmp_path: Path, data_dir: Path) -> None:
     assert results.dataset == str(data_dir)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_training_to_the_bit(
     tmp_path: Path, data_dir: Path
 ) -> None:
@@ -44,6 +45,7 @@ def test_a_seed_gives_one_training_to_the_bit(
     assert other.steps == 4
 
 
+@pytest.mark.slow
 def test_images_in_their_files_train_the_same_and_take_a_run_over(
     tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +72,7 @@ def test_images_in_their_files_train_the_same_and_take_a_run_over(
     assert same_models(tmp_path / "a", tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_a_longer_run_goes_on_and_ends_as_one_without_a_pause(
     tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_test_that_only_stock_passes_is_found(keras_checkout: Path) -> None:
         assert "NOT DOCUMENTED: `test_stock`" in compare.to_markdown([row])
 
 
+@pytest.mark.slow
 def test_the_outcomes_of_keras_may_be_known(keras_checkout: Path) -> None:
     stock = {"SmallTest::test_equal": "passed", "SmallTest::test_old": "passed"}
     with mock.patch.dict(compare.SUITES, {SUITE: ("models",)}):

@@ -132,6 +132,7 @@ train(small_model(), [Kill(), TensorBoard(sys.argv[1])], steps=9)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_process_has_written_all_but_the_last_second(
     tmp_path: Path,
 ) -> None:

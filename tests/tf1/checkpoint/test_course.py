@@ -29,7 +29,7 @@ BEFORE = 10
 CASES = [
     ("perceptron", "float32", 50),
     ("cnn", "float32", 5),
-    ("cnn", "float64", 15),
+    pytest.param(("cnn", "float64", 50), marks=pytest.mark.slow),
 ]
 # Relative to the largest loss: float32 has 6e-8, and the two programs round
 # apart in a few operations of each step. A lost slot or step count shows at

@@ -18,7 +18,7 @@ from tests.tf1.graph.programs import Mode
 from tests.tf1.graph.sessions import run
 
 v1 = tf.compat.v1
-FUZZ_FILES = int(os.environ.get("KERAS_PORT_FUZZ_FILES", "60"))
+FUZZ_FILES = int(os.environ.get("KERAS_PORT_FUZZ_FILES", "20"))
 MIB = 1 << 20
 PROGRAMS = [
     (programs.nested_loops, Mode("ref", "v1"), {}),

@@ -28,6 +28,7 @@ SAVED = [
 ]
 
 
+@pytest.mark.slow
 def test_files_without_a_meta_predict_the_same_bits_elsewhere(
     tmp_path: Path,
 ) -> None:
