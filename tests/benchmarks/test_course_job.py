@@ -17,6 +17,7 @@ from tests.benchmarks.small_work import small_data
 TWO_STEPS = Work(batch_size=4, steps=2, eval_freq=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", course_job.KINDS)
 def test_a_kind_does_the_job(kind: str, small_mnist: datasets.Splits) -> None:
     module, name = course_job.KINDS[kind].function.split(":")

@@ -31,6 +31,7 @@ def test_a_check_that_takes_too_long_is_an_outcome() -> None:
     assert outcome.subject == "not done after 0 s"
 
 
+@pytest.mark.slow
 def test_a_check_that_fails_says_why() -> None:
     with flag_values(speed_steps=-1):
         [outcome] = gpu_check.run_check("speed", 60.0)

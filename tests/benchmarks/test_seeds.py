@@ -18,6 +18,7 @@ from tests.benchmarks.small_work import small_data
 WORK = Work(batch_size=4, steps=3, eval_freq=1)
 
 
+@pytest.mark.slow
 def test_each_kind_is_evaluated_late_in_the_training(
     tmp_path: Path, mnist: datasets.Splits
 ) -> None:
@@ -39,6 +40,7 @@ def test_each_kind_is_evaluated_late_in_the_training(
     assert seeds.summarize(seeds.complete_runs(lines, 3)).count("p = ") == 9
 
 
+@pytest.mark.slow
 def test_next_batch_gives_the_model_the_batches_of_the_session(
     mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ def end() -> None:
     raise EndedError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", first_step.KINDS)
 def test_a_kind_ends_with_its_first_step(
     kind: str, small_mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch

@@ -84,6 +84,7 @@ def test_a_killed_program_is_compared(bench: Bench) -> None:
     assert trial.seconds > 0
 
 
+@pytest.mark.slow
 def test_a_call_for_a_file_kills(bench: Bench) -> None:
     calls = bench.get_reference(PROGRAM).calls
     assert calls > 50
@@ -188,6 +189,7 @@ def test_only_an_error_with_the_name_is_clear(
     assert refused == (False, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -83,6 +83,7 @@ def test_all_learn_the_same(
     check(network, reduction, kind, devices)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 @pytest.mark.fault("B45", "B47")
 @pytest.mark.parametrize("kind", ["mirrored", "towers"])

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_validation")
 def test_it_converts_what_it_has_written(
     run_script: Callable[..., tuple[int, str, str]],

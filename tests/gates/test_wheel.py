@@ -83,6 +83,7 @@ def test_the_wheel_has_every_module_and_nothing_else(wheel: Path) -> None:
     assert {name for name in names if name.endswith(".py")} == modules
 
 
+@pytest.mark.slow
 def test_the_wheel_loads_mnist_elsewhere(target: Path, tmp_path: Path) -> None:
     run_elsewhere(LOAD_MNIST, target, tmp_path)
 

@@ -73,6 +73,7 @@ def test_a_training_step_is_in_the_renamed_scopes() -> None:
     assert placeholders == ["x", "y"]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B31")
 def test_a_step_of_a_second_model_has_the_same_graph() -> None:
     graphs = []

@@ -112,6 +112,7 @@ def resumed(
     return twenty, weights_of
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B16")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_ten_steps_and_ten_in_a_new_process_are_twenty(

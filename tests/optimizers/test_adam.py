@@ -337,6 +337,7 @@ def eleventh(
     return here, values_of
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B19")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_one_step_in_a_new_process_is_step_eleven(

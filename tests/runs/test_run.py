@@ -231,6 +231,7 @@ def test_a_batch_that_is_refused_does_not_claim_the_directory(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.fault("R5")
 def test_a_start_without_the_lock_changes_nothing(tmp_path: Path) -> None:
     def fit_with_curves() -> None:

@@ -272,6 +272,7 @@ def test_training_goes_on_from_a_file_as_without_it(tmp_path: Path) -> None:
     assert int(loaded.optimizer.iterations) == 10
 
 
+@pytest.mark.slow
 @pytest.mark.fault("B22")
 def test_a_new_process_needs_only_the_package(tmp_path: Path) -> None:
     model = small_model(

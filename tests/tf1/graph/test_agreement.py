@@ -22,10 +22,8 @@ EARLY, LATE = Mode("ref", "v1"), Mode("resource", "v2")
 # Programs that the second control flow builds in another way.
 FLOWING = (
     programs.while_loop,
-    programs.condition,
     programs.nested_loops,
     programs.batch_norm_by_hand,
-    programs.recurrent,
     programs.lstm_classifier,
 )
 

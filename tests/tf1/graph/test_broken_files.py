@@ -99,6 +99,7 @@ def mutate_graph(content: bytes, generator: np.random.Generator) -> bytes:
     return bytes(meta.SerializeToString())
 
 
+@pytest.mark.slow
 def test_a_mutated_meta_loads_or_is_a_clear_error(
     folders: list[Path],
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import os
 from pathlib import Path
 import re
+import signal
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def test_s1_a_file_is_not_read_while_a_graph_is_listed(tmp_path: Path) -> None:
     assert "touches files" in str(report)
 
 
+@pytest.mark.slow
 def test_s1_a_pipe_is_not_opened_while_a_graph_is_listed(
     tmp_path: Path,
 ) -> None:
@@ -306,13 +308,15 @@ def test_s6_a_process_that_ends_is_one_line(
         placeholder("x", 2),
         node("out", "Neg", "x", T=Type(FLOAT)),
     )
-    monkeypatch.setattr(shape_process, "ANSWER_SECONDS", 0)
+    monkeypatch.setattr(shape_process, "ANSWER_SECONDS", 0.5)
+    os.kill(shape_process._PROCESS._get().pid, signal.SIGSTOP)
     with pytest.raises(ValueError, match=r"m\.meta: TensorFlow ended on this"):
         list_graph(path)
     monkeypatch.undo()
     assert list_graph(path).outputs[0].shape == (2,)
 
 
+@pytest.mark.slow
 def test_s6_a_shape_function_that_ends_its_process_is_one_line(
     tmp_path: Path,
 ) -> None:
