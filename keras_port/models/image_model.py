@@ -106,7 +106,7 @@ class ImageModel(GradientModel):
         with value_errors():
             if isinstance(x, ImageSplit):
                 x, y = get_split_arrays(x, self)
-            # Keras' own function would not know the number of axes any more.
+            # Later, the number of axes may not be known any more.
             self._check_shape(x)
             return super().evaluate(x, y, *args, **kwargs)
 
@@ -133,8 +133,16 @@ class ImageModel(GradientModel):
 
     def _check_shape(self, inputs: Any) -> None:
         shape = getattr(inputs, "shape", None)
-        if shape is None or getattr(shape, "rank", 0) is None:
+        if shape is None:
             return
+        if getattr(shape, "rank", 0) is None:
+            # So Keras traces after shapes with different numbers of axes.
+            raise ValueError(
+                f"The model {self.name!r} was built for images of shape "
+                f"(batch, {', '.join(map(str, self.input_shape[1:]))}). "
+                "Received: images whose number of axes is unknown, or is not "
+                "that of an earlier call."
+            )
         received, expected = tuple(shape), self.input_shape[1:]
         if received[1:] == expected:
             return

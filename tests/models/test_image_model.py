@@ -117,6 +117,9 @@ def test_a_wrong_shape_after_a_right_one_is_the_same_error() -> None:
     ):
         with pytest.raises(ValueError, match=r"Received: shape \(2, 28, 28\)"):
             run()
+    model.fit(pixels(2), np.zeros(2, "int32"), verbose=0)
+    with pytest.raises(ValueError, match="is not that of an earlier call"):
+        model.fit(images, np.zeros(2, "int32"), verbose=0)
 
 
 @pytest.mark.fault("B71")

@@ -49,7 +49,7 @@ def find_inputs(
     found: list[InputKey] = []
     for name in listed:
         parts = find_sparse_parts(name, source.scope)
-        if is_signed(name, named, source.scope):
+        if is_in_signature(name, named, source.scope):
             keys = named[name]
             found += [InputKey(o, name if len(keys) > 1 else "") for o in keys]
         elif parts:
@@ -74,7 +74,7 @@ def find_outputs(
         return list(dict.fromkeys(keys))
     keys = []
     for name in as_list(names, "outputs"):
-        if is_signed(name, named, source.scope):
+        if is_in_signature(name, named, source.scope):
             keys += named[name]
         else:
             keys.append(find_tensor(name, source.scope, "outputs"))
@@ -102,7 +102,7 @@ def find_signature(
     return default or Signature({}, {})
 
 
-def is_signed(
+def is_in_signature(
     name: str, named: Mapping[str, tuple[str, ...]], scope: Scope
 ) -> bool:
     """Returns whether a name is one of a signature, and of no tensor."""

@@ -183,7 +183,7 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
     scope = source.scope
     with name_file_in_errors(source.path):
         data, settings = list_data(scope), list_settings(scope)
-        signed = list_signed_inputs(source)
+        signed = list_signature_inputs(source)
         data += [key for key in signed if key not in {*data, *settings}]
         guessed = guess_outputs(source)[:MAX_GUESSED]
         entries = make_entries(source, [*data, *settings, *guessed])
@@ -209,7 +209,7 @@ def list_graph(path: str | os.PathLike[str]) -> GraphReport:
         )
 
 
-def list_signed_inputs(source: GraphFile) -> list[str]:
+def list_signature_inputs(source: GraphFile) -> list[str]:
     """Returns the keys of the inputs of all signatures."""
     return list(
         dict.fromkeys(

@@ -34,7 +34,7 @@ ENTERS = ("Enter", "RefEnter")
 STRUCTURE = (*SWITCHES, *ENTERS, "Merge", "NextIteration", "LoopCond")
 TABLES = ("HashTable", "HashTableV2")
 # Operations that fill a table with keys and values from the graph.
-TABLE_FILLERS = (
+TABLE_INITIALIZERS = (
     "InitializeTable",
     "InitializeTableV2",
     "LookupTableImport",

@@ -17,18 +17,20 @@ def connect_tables(graph: GraphDef) -> None:
     A table that a file fills, or nothing, stays as it is.
     """
     nodes = {node.name: node for node in graph.node}
-    fillers: dict[str, list[NodeDef]] = {}
+    initializers: dict[str, list[NodeDef]] = {}
     for node in graph.node:
-        is_filler = node.op in operations.TABLE_FILLERS and len(node.input) > 2
+        is_initializer = (
+            node.op in operations.TABLE_INITIALIZERS and len(node.input) > 2
+        )
         # The Saver fills tables of other kinds, from files.
-        if is_filler and (table := find_table(node, nodes)):
-            fillers.setdefault(table, []).append(node)
+        if is_initializer and (table := find_table(node, nodes)):
+            initializers.setdefault(table, []).append(node)
     for node in graph.node:
         if node.op in operations.LOOKUPS and node.input:
-            found = fillers.get(find_table(node, nodes), [])
+            found = initializers.get(find_table(node, nodes), [])
             if len(found) == 1:
                 node.input[0] = found[0].name
-    for several in fillers.values():
+    for several in initializers.values():
         if len(several) == 1:
             del several[0].input[0]
 

@@ -14,7 +14,7 @@ from keras_port.tf1.graph.select.origins import find_data
 from keras_port.tf1.graph.select.origins import find_readers
 from keras_port.tf1.graph.select.outputs import is_internal
 
-WHOLE = (tf.int32.as_datatype_enum, tf.int64.as_datatype_enum)
+INTEGERS = (tf.int32.as_datatype_enum, tf.int64.as_datatype_enum)
 PLACEHOLDERS = (*operations.PLACEHOLDERS, "PlaceholderWithDefault")
 # They pass data on to a queue, from which the model reads it.
 QUEUES = re.compile(r"Queue(Enqueue.*|Close.*|Size.*)|.*Dataset.*|.*Summary.*")
@@ -98,5 +98,5 @@ def has_axes(node: Node) -> bool:
     Numbers without a known shape are rather labels than settings.
     """
     shape = node.proto.attr["shape"].shape
-    is_whole = node.proto.attr["dtype"].type in WHOLE
-    return bool(shape.dim) or (shape.unknown_rank and is_whole)
+    is_integer = node.proto.attr["dtype"].type in INTEGERS
+    return bool(shape.dim) or (shape.unknown_rank and is_integer)

@@ -35,11 +35,13 @@ class Origins:
         weights: The variables that it needs, or in a frozen graph the
             constants that may have been variables.
         order: The names, every one after its inputs, except in loops.
+        readers: The names of the operations that read every operation.
     """
 
     data: dict[str, int]
     weights: dict[str, int]
     order: list[str]
+    readers: dict[str, list[str]]
 
 
 def find_origins(source: GraphFile) -> Origins:
@@ -83,7 +85,7 @@ def find_origins(source: GraphFile) -> Origins:
                     weights[name] |= weights[one]
         if (data, weights) == before:
             break
-    return Origins(data, weights, order)
+    return Origins(data, weights, order, readers)
 
 
 def list_origins(source: GraphFile) -> list[str]:

@@ -12,7 +12,6 @@ from keras_port.tf1.graph.read import operations
 from keras_port.tf1.graph.select.origins import SIZES
 from keras_port.tf1.graph.select.origins import Origins
 from keras_port.tf1.graph.select.origins import find_origins
-from keras_port.tf1.graph.select.origins import find_readers
 
 # Scopes that TensorFlow 1 made for training and for files.
 INTERNAL_SCOPES = re.compile(
@@ -21,7 +20,7 @@ INTERNAL_SCOPES = re.compile(
 # Scopes of loops and conditions, whose insides no layer can return.
 INNER_SCOPES = re.compile(r"(while|cond)(_\d+)?")
 # Losses and metrics, and which input of theirs is a prediction.
-JUDGES = {
+LOSS_INPUTS = {
     "SoftmaxCrossEntropyWithLogits": 0,
     "SparseSoftmaxCrossEntropyWithLogits": 0,
     "CTCLoss": 0,
@@ -88,7 +87,7 @@ class Guess:
     def __init__(self, source: GraphFile) -> None:
         self.scope: Scope = source.scope
         self.origins: Origins = find_origins(source)
-        self.readers = find_readers(source.scope)
+        self.readers = self.origins.readers
         self._gradients = self._find_gradients()
         self._later = self._find_later_weights()
         # A graph may have neither, such as a fixed formula.
@@ -116,7 +115,7 @@ class Guess:
         for node in self.scope.nodes.values():
             if is_internal(node) or node.name in self._gradients:
                 continue
-            for key in self._list_judged(node):
+            for key in self._list_loss_inputs(node):
                 for name in self._list_copies(key):
                     yield name, 0
                     for one in self.readers.get(name, ()):
@@ -137,13 +136,14 @@ class Guess:
             if node.op == "Identity" and "/" not in node.name:
                 yield node.name, 3
 
-    def _list_judged(self, node: Node) -> Iterator[str]:
+    def _list_loss_inputs(self, node: Node) -> Iterator[str]:
         """Yields the inputs of a loss or a metric that are predictions."""
-        number = JUDGES.get(node.op)
+        number = LOSS_INPUTS.get(node.op)
         if number is not None:
             yield from node.inputs[number : number + 1]
-        if node.op in COMPARISONS and not self._later[node.name]:
-            for key, other in (node.inputs[:2], node.inputs[1::-1]):
+        is_comparison = node.op in COMPARISONS and len(node.inputs) == 2
+        if is_comparison and not self._later[node.name]:
+            for key, other in (node.inputs, node.inputs[::-1]):
                 name, label = operation_name(key), operation_name(other)
                 if (
                     name in self.scope.nodes

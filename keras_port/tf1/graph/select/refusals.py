@@ -33,7 +33,7 @@ LOAD_LIBRARY = (
     "give the value of its output in `inputs` or `constants`"
 )
 # The operations of tables that `trace` knows. TensorFlow never sees them.
-TABLES = (*operations.TABLE_FILLERS, *operations.LOOKUPS)
+TABLES = (*operations.TABLE_INITIALIZERS, *operations.LOOKUPS)
 STATE = "keeps a state that `GraphLayer` does not know"
 # What is refused, as regular expressions of types, and what it does. A type
 # that is neither here nor let in was judged by nobody, and is refused too.
@@ -198,7 +198,7 @@ def explain_lookup(node: Node, scope: Scope) -> tuple[str, str] | None:
     if node.op not in operations.LOOKUPS or not node.inputs:
         return None
     table = scope.nodes.get(operation_name(node.inputs[0]))
-    if table is not None and table.op in operations.TABLE_FILLERS:
+    if table is not None and table.op in operations.TABLE_INITIALIZERS:
         return None
     return (
         "looks up in a table that the graph does not fill, so that its content "

@@ -12,7 +12,7 @@ from keras_port.tf1.graph.trace.values import TableRef
 BUCKETS = 2**63 - 1
 
 
-def run_fill(job: Job) -> None:
+def run_initialize(job: Job) -> None:
     """Sets the output to the table, which is not a tensor."""
     keys, values = job.get_tensors()
     job.set_output(TableRef(tf.reshape(keys, [-1]), tf.reshape(values, [-1])))
@@ -64,7 +64,7 @@ def number_keys(keys: tf.Tensor) -> tf.Tensor:
 
 
 HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(operations.TABLE_FILLERS, run_fill),
+    **dict.fromkeys(operations.TABLE_INITIALIZERS, run_initialize),
     "LookupTableFind": run_find,
     "LookupTableFindV2": run_find,
     "LookupTableSize": run_size,
