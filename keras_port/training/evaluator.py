@@ -18,6 +18,7 @@ from keras_port.datasets import scale_pixels
 from keras_port.training.fit_checks import are_integer_labels
 from keras_port.training.fit_checks import get_label_range
 from keras_port.training.flat_results import flatten_results
+from keras_port.training.label_form import list_unbuilt
 from keras_port.training.label_form import match_label_form
 from keras_port.training.sharing import get_workers
 from keras_port.training.sharing import has_replicas
@@ -254,11 +255,6 @@ def build_metrics(model: keras.Model, element_spec: Any) -> None:
         test_step = tf.function(test_step, autograph=False)
     with preserve_state(model):
         test_step(batch)
-
-
-def list_unbuilt(model: keras.Model) -> list[Any]:
-    """Returns the metrics of `compile` if Keras has not chosen them yet."""
-    return [m for m in model.metrics if not getattr(m, "built", True)]
 
 
 def list_state(model: keras.Model) -> list[tf.Variable]:

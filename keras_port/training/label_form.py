@@ -65,3 +65,36 @@ def list_metrics(model: keras.Model) -> Iterator[keras.metrics.Metric]:
         yield metric
         # Keras keeps those of `compile` in one metric, as a list.
         yield from getattr(metric, "metrics", [])
+
+
+def list_unbuilt(model: keras.Model) -> list[Any]:
+    """Returns the metrics of `compile` if Keras has not chosen them yet."""
+    return [m for m in model.metrics if not getattr(m, "built", True)]
+
+
+def choose_metrics(model: keras.Model, element_spec: Any) -> None:
+    """Creates the metrics of `compile` before the first step is traced.
+
+    Keras creates them in that step, by the shapes of labels and outputs, and a
+    variable that is created while a step is traced forces a second trace. Here
+    the shapes are those of the batches and of a functional model. Without
+    effect where they are not known.
+
+    Args:
+        model: A compiled model.
+        element_spec: That of the batches.
+    """
+    unbuilt = list_unbuilt(model)
+    is_functional = type(model).call.__module__.startswith("keras.")
+    if not unbuilt or not is_functional or not hasattr(model, "outputs"):
+        return
+    _, labels, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
+    specs = tf.nest.flatten(labels)
+    if not all(
+        isinstance(spec, tf.TensorSpec) and spec.shape.rank is not None
+        for spec in specs
+    ):
+        return
+    tensors = [keras.KerasTensor(spec.shape.as_list()) for spec in specs]
+    for metric in unbuilt:
+        metric.build(tf.nest.pack_sequence_as(labels, tensors), model.output)

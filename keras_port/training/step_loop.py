@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_port.training.label_form import choose_metrics
+from keras_port.training.sharing import has_replicas
 from keras_port.training.sharing import needing_all_workers
 
 Logs = dict[str, tf.Tensor]
@@ -66,6 +68,8 @@ def make_step_loop(model: keras.Model, step: Step) -> Callable[[Any], Logs]:
         if not isinstance(iterator, tf.data.Iterator):
             # The single batch of `train_on_batch` or `test_on_batch`.
             return one_step(next(iterator))
+        if not has_replicas(model):
+            choose_metrics(model, iterator.element_spec)
         with needing_all_workers():
             done, logs = steps(iterator)
         if not int(done):

@@ -363,6 +363,15 @@ def test_the_metrics_of_compile_are_chosen_anew() -> None:
     assert isinstance(second, keras.metrics.CategoricalAccuracy)
 
 
+def test_the_metrics_of_compile_are_built_by_shapes_alone() -> None:
+    model = compiled_model(metrics=["accuracy"])
+    (unbuilt,) = [m for m in model.metrics if not getattr(m, "built", True)]
+    unbuilt.build(keras.KerasTensor((None,)), model.output)
+    (chosen,) = unbuilt.metrics
+    assert isinstance(chosen, keras.metrics.SparseCategoricalAccuracy)
+    assert chosen.variables
+
+
 def test_the_mask_is_on_the_outputs() -> None:
     outputs = keras.layers.Embedding(4, 3, mask_zero=True)(np.array([[0, 1]]))
     assert outputs._keras_mask.numpy().tolist() == [[False, True]]

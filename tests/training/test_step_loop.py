@@ -75,12 +75,13 @@ class WithTrainStepOfItsOwn(training.GradientModel):
         return super().train_step(data)
 
 
+@pytest.mark.parametrize("metrics", [None, ["mae", "accuracy"]])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_the_step_is_traced_once(steps: int) -> None:
+def test_the_step_is_traced_once(steps: int, metrics: Any) -> None:
     """Each trace of the CNN's step takes a tenth of a second and more."""
     traces = []
     model = small_model(
-        metrics=None,
+        metrics=metrics,
         steps_per_execution=steps,
         gradient_observers=[lambda pairs: traces.append(1)],
     )

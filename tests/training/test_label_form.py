@@ -1,0 +1,90 @@
+"""Tests of how the metrics of `compile` are chosen before the first step."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_port import training
+from keras_port.training.label_form import choose_metrics
+from keras_port.training.label_form import list_metrics
+
+X = np.zeros((6, 4), "float32")
+INTEGERS = np.arange(6) % 3
+LABELS = {
+    "integers": INTEGERS,
+    "column": INTEGERS[:, None],
+    "one-hot": np.eye(3, dtype="float32")[INTEGERS],
+}
+
+
+def make_model(outputs: int = 3, **kwargs: Any) -> Any:
+    """Returns a compiled classifier."""
+    inputs = keras.Input((4,))
+    model = training.GradientModel(inputs, keras.layers.Dense(outputs)(inputs))
+    arguments = {"loss": "mse", "metrics": ["accuracy", "acc"]}
+    model.compile("sgd", **arguments | kwargs)
+    return model
+
+
+def name_metrics(model: keras.Model) -> list[str]:
+    """Returns the classes of the metrics."""
+    return [type(metric).__name__ for metric in list_metrics(model)]
+
+
+@pytest.mark.parametrize("labels", list(LABELS))
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_chooses_what_keras_chooses_in_the_first_step(
+    labels: str, outputs: int
+) -> None:
+    data = tf.data.Dataset.from_tensor_slices((X, LABELS[labels])).batch(4)
+    model, stock = make_model(outputs), make_model(outputs)
+    choose_metrics(model, data.element_spec)
+    # Builds the metrics as the first step does.
+    y = tf.constant(LABELS[labels])
+    stock.compute_metrics(X, y, tf.zeros((6, outputs)), None)
+    assert name_metrics(model) == name_metrics(stock)
+
+
+def test_leaves_what_it_cannot_know() -> None:
+    """Keras chooses in the first step, as ever."""
+
+    class Late(training.GradientModel):
+        def call(self, x: Any) -> Any:
+            return x
+
+    late = Late()
+    late.compile("sgd", "mse", metrics=["accuracy"])
+    data = tf.data.Dataset.from_tensor_slices((X, INTEGERS)).batch(2)
+    unknown = tf.data.Dataset.from_generator(
+        lambda: iter([(X, INTEGERS)]), output_types=(tf.float32, tf.int64)
+    )
+    for model, spec in (
+        (late, data.element_spec),
+        (make_model(), unknown.element_spec),
+        (make_model(), data.map(lambda x, y: x).element_spec),
+    ):
+        choose_metrics(model, spec)
+        assert not any(m.built for m in model.metrics if m.name != "loss")
+
+
+def test_several_outputs_have_their_own_metrics() -> None:
+    inputs = keras.Input((4,))
+    outputs = {
+        "classes": keras.layers.Dense(3, name="classes")(inputs),
+        "value": keras.layers.Dense(1, name="value")(inputs),
+    }
+    model = training.GradientModel(inputs, outputs)
+    model.compile(
+        "sgd",
+        loss="mse",
+        metrics={"classes": ["accuracy"], "value": ["mae"]},
+    )
+    y = {"classes": INTEGERS, "value": X[:, :1]}
+    data = tf.data.Dataset.from_tensor_slices((X, y)).batch(2)
+    choose_metrics(model, data.element_spec)
+    names = name_metrics(model)
+    assert "SparseCategoricalAccuracy" in names
+    assert "MeanAbsoluteError" in names
