@@ -28,7 +28,8 @@ class PixelRangeCheck(keras.layers.Layer):  # type: ignore[misc]
         ValueError: If a pixel of the first image is over 1, below 0 or NaN.
             Inside a `tf.function` it is a `tf.errors.InvalidArgumentError`
             with the same text, which `fit`, `evaluate` and `predict` of the
-            course's models turn into the `ValueError`. XLA drops the check.
+            course's models turn into the `ValueError`. XLA drops the check;
+            `fit` of the course's models makes it before the compiled step.
 
     Example:
 
@@ -39,21 +40,33 @@ class PixelRangeCheck(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns `inputs`, checked."""
-        first = inputs[:1]
-        low, high = tf.reduce_min(first), tf.reduce_max(first)
-        # Counted, not compared, because the smallest of some NaN is not NaN.
-        # An empty batch passes.
-        within = tf.reduce_all((first >= 0) & (first <= 1))
         if not tf.executing_eagerly():
-            check = graph_check(within, MESSAGE, [low, high])
-            with tf.control_dependencies([check]):
+            with tf.control_dependencies([self.check(inputs[:1])]):
                 return tf.identity(inputs)
+        low, high, within = compute_range(inputs[:1])
         if not within:
             raise ValueError(f"{MESSAGE} {float(low):.4g}, {float(high):.4g}")
         return inputs
+
+    def check(self, images: tf.Tensor) -> tf.Operation:
+        """Returns an operation that fails if a pixel is not in [0, 1].
+
+        Args:
+            images: Symbolic floating tensor; all of them are checked.
+        """
+        low, high, within = compute_range(images)
+        return graph_check(within, MESSAGE, [low, high])
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
         """Returns `input_shape`."""
         return input_shape
+
+
+def compute_range(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns the smallest and largest pixel, and whether all are in [0, 1]."""
+    # Counted, not compared, because the smallest of some NaN is not NaN. An
+    # empty batch passes.
+    within = tf.reduce_all((images >= 0) & (images <= 1))
+    return tf.reduce_min(images), tf.reduce_max(images), within

@@ -84,6 +84,20 @@ class ImageModel(GradientModel):
                 f"`CourseCrossEntropy(..., from_logits={is_linear})`."
             )
 
+    def check_inputs(self, inputs: Any) -> list[tf.Operation]:
+        """Returns the check of the layer `PixelRangeCheck`, if there is one.
+
+        Args:
+            inputs: Images, shape (n, ...).
+        """
+        if is_integer(inputs):
+            return []
+        return [
+            layer.check(inputs)
+            for layer in self.layers
+            if isinstance(layer, PixelRangeCheck)
+        ]
+
     def evaluate(
         self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
     ) -> Any:

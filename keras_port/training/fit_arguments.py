@@ -56,15 +56,19 @@ def check_length(
             "divides every batch among the devices itself. Give it the "
             "dataset of whole batches."
         )
-    if not isinstance(data, tf.data.Dataset):
-        return
-    is_endless = data.cardinality() == tf.data.INFINITE_CARDINALITY
-    if is_endless and arguments.get(steps_name) is None:
+    if is_endless(data) and arguments.get(steps_name) is None:
         raise ValueError(
             f"`{name}` is an endless dataset, so `fit` needs `{steps_name}`: "
             "the number of batches after which an epoch ends. Received: "
             f"{steps_name}=None. Or limit the dataset by `dataset.take(n)`."
         )
+
+
+def is_endless(data: Any) -> bool:
+    """Tells whether `data` is a dataset that is known to have no end."""
+    if not isinstance(data, tf.data.Dataset):
+        return False
+    return bool(data.cardinality() == tf.data.INFINITE_CARDINALITY)
 
 
 class TrainingIsOverError(Exception):

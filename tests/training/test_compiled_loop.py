@@ -1,0 +1,281 @@
+"""Tests of `fit` with `jit_compile=True`: several steps in one program."""
+
+from collections.abc import Callable
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_port import callbacks
+from keras_port import datasets
+from keras_port import losses
+from keras_port import models
+from keras_port import training
+from keras_port.optimizers import Adam
+from keras_port.training import compiled_loop
+
+EXAMPLES, BATCH = 22, 4
+INPUTS = np.random.default_rng(1).normal(size=(EXAMPLES, 3)).astype("float32")
+TARGETS = INPUTS.sum(axis=1, keepdims=True)
+
+
+def make_model(
+    steps: int = 1, *, jit_compile: bool, dropout: float = 0, **kwargs: Any
+) -> Any:
+    """Returns a compiled network of one output.
+
+    Under XLA, TensorFlow draws other random numbers, and so other dropout.
+    """
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(4, activation="relu")(inputs)
+    hidden = keras.layers.Dropout(dropout, seed=1)(hidden)
+    model = training.GradientModel(inputs, keras.layers.Dense(1)(hidden))
+    arguments = {"optimizer": Adam(0.1), "loss": "mse", "metrics": ["mae"]}
+    model.compile(
+        **arguments | kwargs,
+        jit_compile=jit_compile,
+        steps_per_execution=steps,
+    )
+    return model
+
+
+def make_batches(*, drop_remainder: bool = False) -> tf.data.Dataset:
+    """Returns six batches, of which the last is smaller, or five."""
+    data = tf.data.Dataset.from_tensor_slices((INPUTS, TARGETS))
+    return data.batch(BATCH, drop_remainder=drop_remainder)
+
+
+# Five batches of one shape, with a smaller sixth, as arrays, and endless ones
+# of one shape and of several.
+FITS: dict[str, Callable[[Any], Any]] = {
+    "one shape": lambda model: model.fit(
+        make_batches(drop_remainder=True), epochs=2, verbose=0
+    ),
+    "smaller last": lambda model: model.fit(
+        make_batches(), epochs=2, verbose=0
+    ),
+    "arrays": lambda model: model.fit(
+        INPUTS, TARGETS, batch_size=BATCH, shuffle=False, epochs=2, verbose=0
+    ),
+    "endless": lambda model: model.fit(
+        make_batches(drop_remainder=True).repeat(),
+        steps_per_epoch=12,
+        verbose=0,
+    ),
+    "endless, several shapes": lambda model: model.fit(
+        make_batches().repeat(), steps_per_epoch=12, verbose=0
+    ),
+    "weighted": lambda model: model.fit(
+        INPUTS,
+        TARGETS,
+        sample_weight=np.linspace(0, 1, EXAMPLES),
+        batch_size=BATCH,
+        shuffle=False,
+        verbose=0,
+    ),
+}
+
+
+def train(
+    kind: str, steps: int, *, jit_compile: bool, **kwargs: Any
+) -> tuple[Any, dict[str, list[float]]]:
+    """Returns a trained model and its history."""
+    model = make_model(steps, jit_compile=jit_compile, **kwargs)
+    return model, FITS[kind](model).history
+
+
+def assert_same_bits(model: Any, other: Any) -> None:
+    """Compares all variables."""
+    for one, expected in zip(model.variables, other.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("kind", list(FITS))
+@pytest.mark.parametrize("steps", [pytest.param(1, marks=pytest.mark.slow), 4])
+def test_trains_as_without_a_compiler(kind: str, steps: int) -> None:
+    """The same steps on the same batches, but for rounding."""
+    model, history = train(kind, steps, jit_compile=True)
+    other, expected = train(kind, steps, jit_compile=False)
+    assert model.batches_seen == other.batches_seen
+    assert int(model.optimizer.iterations) == int(other.optimizer.iterations)
+    assert history.keys() == expected.keys()
+    for name, values in history.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-4)
+    for one, weights in zip(
+        model.get_weights(), other.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(one, weights, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["smaller last", "endless"])
+def test_the_steps_per_call_change_no_bit(kind: str) -> None:
+    """So a resumed training may have other ones."""
+    model, history = train(kind, 1, jit_compile=True, dropout=0.5)
+    for steps in (3, 4):
+        other, expected = train(kind, steps, jit_compile=True, dropout=0.5)
+        assert_same_bits(model, other)
+        assert history == expected
+
+
+def test_every_step_is_recorded() -> None:
+    """With its own loss and gradient norm, also inside of a call."""
+    logs = []
+    for jit_compile in (True, False):
+        model = make_model(4, jit_compile=jit_compile)
+        model.step_log.norm_freq.assign(1)
+        FITS["endless"](model)
+        logs.append(model.step_log.read(0, 100))
+    found, expected = logs
+    np.testing.assert_array_equal(found.step, np.arange(1, 13))
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-4)
+    np.testing.assert_allclose(
+        found.gradient_norm, expected.gradient_norm, rtol=1e-4
+    )
+
+
+def test_the_step_is_traced_once_and_compiled_twice() -> None:
+    """For stacks of four and for the smaller batch alone."""
+    traces = []
+
+    class Counting(training.GradientModel):
+        def call(self, x: Any) -> Any:
+            traces.append(x.shape)
+            return super().call(x)
+
+    inputs = keras.Input((3,))
+    model = Counting(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", jit_compile=True, steps_per_execution=4)
+    traces.clear()
+    model.fit(make_batches(drop_remainder=True), epochs=3, verbose=0)
+    assert len(traces) == 1
+    model.fit(make_batches(), epochs=3, verbose=0)
+    assert len(traces) <= 3
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"gradient_accumulation_steps": 3},
+        {"global_clipnorm": 0.1},
+        {"example_selection": training.HardExamples(2)},
+        {"loss": keras.losses.MeanSquaredError(reduction="sum")},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_with_every_option_of_compile(arguments: dict[str, Any]) -> None:
+    """Conditions, variables of the step and random numbers compile, too."""
+    model, _ = train("endless", 4, jit_compile=True, **arguments)
+    assert model.batches_seen == 12
+    assert np.isfinite(model.batch_loss)
+
+
+def test_a_single_batch() -> None:
+    """`train_on_batch` runs the compiled step, too, to the same bits."""
+    model, other = (make_model(jit_compile=True) for _ in range(2))
+    for begin in range(0, 20, BATCH):
+        batch = slice(begin, begin + BATCH)
+        model.train_on_batch(INPUTS[batch], TARGETS[batch])
+    other.fit(make_batches(drop_remainder=True), verbose=0)
+    assert model.batches_seen == other.batches_seen == 5
+    assert_same_bits(model, other)
+
+
+@pytest.mark.parametrize("value", [2.0, -1.0, np.nan])
+@pytest.mark.parametrize("endless", [True, False])
+def test_pixels_are_checked_before_the_program(
+    value: float, endless: bool
+) -> None:
+    """XLA drops the check of the layer. Before the call, nothing is lost."""
+    model = models.build_perceptron()
+    model.compile(
+        "sgd",
+        losses.CourseCrossEntropy(),
+        jit_compile=True,
+        steps_per_execution=3,
+    )
+    images = np.zeros((18, 784), "float32")
+    images[2 * 5] = value  # The first of the batch of step 6.
+    data = tf.data.Dataset.from_tensor_slices((images, np.zeros(18, "int32")))
+    data = data.batch(2, drop_remainder=True)
+    if endless:
+        data = data.repeat()
+    with pytest.raises(ValueError, match="Pixels must be from 0 to 1"):
+        model.fit(data, steps_per_epoch=9, verbose=0)
+    assert int(model.optimizer.iterations) == 3
+
+
+def test_images_as_bytes_are_scaled_in_the_step() -> None:
+    """To the same weights, to the bit, as scaled images."""
+    train_split = datasets.load_mnist().train
+    trained = []
+    for scale in (True, False):
+        model = models.build_perceptron()
+        model.compile(
+            keras.optimizers.SGD(0.01),
+            losses.CourseCrossEntropy(),
+            jit_compile=True,
+            steps_per_execution=10,
+        )
+        batches = datasets.shuffled_batches(
+            train_split, 100, seed=1, scale=scale
+        )
+        model.fit(batches, steps_per_epoch=50, verbose=0)
+        trained.append(model)
+    np.testing.assert_allclose(
+        *(model.get_weights()[0] for model in trained), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_a_resumed_training_has_the_same_bits(tmp_path: pathlib.Path) -> None:
+    """Also with other steps per call."""
+
+    def fit(name: str, total: int, steps: int) -> Any:
+        model = make_model(steps, jit_compile=True, dropout=0.5)
+        state = callbacks.TrainingState(tmp_path / name)
+        model.fit(
+            make_batches(drop_remainder=True).repeat(),
+            steps_per_epoch=total,
+            callbacks=[state],
+            verbose=0,
+        )
+        return model
+
+    whole = fit("whole", 24, 4)
+    fit("parts", 12, 4)
+    assert_same_bits(whole, fit("parts", 24, 3))
+
+
+def test_callbacks_see_every_call() -> None:
+    """Evaluations happen at their steps."""
+    model = make_model(2, jit_compile=True)
+    validation = (INPUTS, TARGETS)
+    history = model.fit(
+        make_batches(drop_remainder=True).repeat(),
+        steps_per_epoch=8,
+        callbacks=[callbacks.StepEvaluation(validation, eval_freq=4)],
+        verbose=0,
+    ).history
+    assert history["val_step"] == [4, 8]
+
+
+def test_without_a_batch() -> None:
+    """An empty dataset ends as in Keras' loop."""
+    model = make_model(2, jit_compile=True)
+    with pytest.raises(Exception, match=r"(?i)batch|logs|data|empty"):
+        model.fit(make_batches().take(0), verbose=0)
+    assert model.batches_seen == 0
+
+
+def test_endless_batches_are_read_in_order() -> None:
+    """And no more of them than the call needs."""
+    iterator = iter(make_batches(drop_remainder=True).repeat())
+    stack = compiled_loop.stack_endless_batches(iterator, 3)
+    assert int(stack.count) == 3
+    x, y = stack.batches
+    np.testing.assert_array_equal(x.numpy().reshape(12, 3), INPUTS[:12])
+    np.testing.assert_array_equal(y.numpy().reshape(12, 1), TARGETS[:12])
+    np.testing.assert_array_equal(next(iterator)[0], INPUTS[12:16])
