@@ -1,8 +1,10 @@
 """Measures the examples per second of a training, compared with its peers.
 
-Trains the course's networks on MNIST, in turn with
+Trains the course's networks and a small one (`mlp`) on MNIST, in turn with
 
 - keras_port: `fit` as the examples call it;
+- keras_port_compiled: the same with `jit_compile=True`, several steps in one
+  program, on images as bytes;
 - tf1: the course's loop in a TensorFlow 1 session, always in float32;
 - tf_function: a bare loop of a `tf.function` over Keras' layers;
 - keras: stock `fit` on arrays;
@@ -10,6 +12,7 @@ Trains the course's networks on MNIST, in turn with
   without autotuning;
 - pytorch, pytorch_compiled: in the faster memory format;
 - jax: one compiled step;
+- jax_scan: up to 50 steps in one compiled program;
 - limit: the operations of the steps as products of large matrices, and
   nothing else.
 
@@ -32,11 +35,13 @@ from absl import flags
 from benchmarks import report
 from benchmarks.peers import processes
 from benchmarks.peers.processes import Kind
+from benchmarks.peers.work import RECIPES
 from benchmarks.peers.work import Work
 from benchmarks.peers.work import flop_per_example
 
 KINDS = {
     "keras_port": Kind("keras_port_fit:make"),
+    "keras_port_compiled": Kind("keras_port_fit:make_compiled"),
     "tf1": Kind("tf1_session:make"),
     "tf_function": Kind("tf_function:make"),
     "keras": Kind("keras_fit:make_arrays"),
@@ -44,10 +49,11 @@ KINDS = {
     "pytorch": Kind("pytorch_loop:make_eager", "pytorch"),
     "pytorch_compiled": Kind("pytorch_loop:make_compiled", "pytorch"),
     "jax": Kind("jax_loop:make", "jax"),
+    "jax_scan": Kind("jax_loop:make_scan", "jax"),
     "limit": Kind("matrix_product:make"),
 }
-# Steps of the perceptron that take as long as one step of the CNN.
-PERCEPTRON_STEPS = 50
+# The first of these that is measured is compared with every other kind.
+SUBJECTS = ("keras_port_compiled", "keras_port")
 
 
 def define_flags() -> None:
@@ -55,7 +61,7 @@ def define_flags() -> None:
     report.define_flags(rounds=3)
     processes.define_flags()
     flags.DEFINE_multi_enum(
-        "model", ["cnn"], ["cnn", "perceptron"], "Networks to train."
+        "model", ["cnn"], list(RECIPES), "Networks to train."
     )
     flags.DEFINE_multi_enum(
         "precision",
@@ -67,8 +73,8 @@ def define_flags() -> None:
     flags.DEFINE_integer(
         "steps",
         100,
-        "Steps of 100 per measurement of the CNN; the perceptron runs "
-        f"{PERCEPTRON_STEPS} times as many, and larger batches fewer.",
+        "Steps of 100 per measurement of the CNN; smaller networks run more, "
+        "and larger batches fewer.",
         lower_bound=1,
     )
     flags.DEFINE_multi_enum("kind", list(KINDS), list(KINDS), "What to train.")
@@ -85,7 +91,7 @@ def make_works(
     for model, precision, size in itertools.product(
         models, precisions, batch_sizes
     ):
-        many = steps * (PERCEPTRON_STEPS if model == "perceptron" else 1)
+        many = steps * RECIPES[model].steps
         found.append(Work(model, precision, size, max(1, many * 100 // size)))
     return found
 
@@ -109,7 +115,7 @@ def measure(
 
 def table(peers: processes.Peers, work: Work, rounds: int) -> report.Table:
     """Measures the examples per second of every kind."""
-    # The perceptron's products are too small for a meaningful limit.
+    # The products of the others are too small for a meaningful limit.
     ready = peers.make(work, () if work.model == "cnn" else ("limit",))
     seconds = report.measure_in_turn(ready, rounds, warm_up=1)
     examples = work.steps * work.batch_size
@@ -121,7 +127,7 @@ def table(peers: processes.Peers, work: Work, rounds: int) -> report.Table:
         f"{work.model}, {work.precision}, batch {work.batch_size}",
         "examples/s",
         rates,
-        subject="keras_port" if "keras_port" in rates else None,
+        subject=next((kind for kind in SUBJECTS if kind in rates), None),
         higher_is_faster=True,
     )
     if "tf1" in rates and work.precision != "float32":

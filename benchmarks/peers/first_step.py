@@ -2,9 +2,9 @@
 
 `python first_step.py tensorflow`: imports only TensorFlow and runs one traced
 step on zeros. `keras`: `fit` of stock Keras on MNIST. `keras_port`: what
-`examples/train_cnn.py` does, whose first call is ten steps;
-`keras_port_single`: the same with one step per call. The process ends at once,
-without cleaning up, so that its parent's clock stops with the step.
+`examples/train_cnn.py` does, until its progress shows the first call of ten
+steps; `keras_port_single`: the same with one step per call. The process ends at
+once, without cleaning up, so that its parent's clock stops with the step.
 """
 
 from collections.abc import Callable
@@ -91,16 +91,19 @@ def keras(end: End) -> None:
 
 def keras_port(end: End, **kwargs: Any) -> None:
     """Trains the first call of `examples/train_cnn.py`."""
-    from benchmarks.peers import keras_port_job
-    from benchmarks.peers.work import Work
-    from keras_port import datasets
+    from examples import cli
+
+    with cli.quiet_imports():
+        from benchmarks.peers import keras_port_job
+        from benchmarks.peers.work import Work
+        from keras_port import datasets
 
     with tempfile.TemporaryDirectory() as folder:
         keras_port_job.train(
             Work(steps=20_000),
             datasets.load_mnist(),
             pathlib.Path(folder),
-            after_first_batch(end),
+            after_progress=[after_first_batch(end)],
             **kwargs,
         )
 

@@ -1,10 +1,13 @@
-"""JAX: one compiled step. Runs in an environment with only JAX."""
+"""JAX: compiled steps. Runs in an environment with only JAX."""
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from benchmarks.peers.work import HIDDEN
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
@@ -14,6 +17,7 @@ from benchmarks.peers.work import time_call
 SHAPES = {
     "cnn": [(5, 5, 1, 32), (5, 5, 32, 64), (3136, 1024), (1024, 10)],
     "perceptron": [(784, 10)],
+    "mlp": [(784, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 10)],
 }
 
 
@@ -25,7 +29,7 @@ def initial(model: str, key: jax.Array) -> list[Any]:
         weight = 0.1 * jax.random.truncated_normal(draw, -2, 2, shape)
         zero = jnp.zeros(shape)
         layers.append(
-            (weight if model == "cnn" else zero, jnp.zeros(shape[-1]))
+            (zero if model == "perceptron" else weight, jnp.zeros(shape[-1]))
         )
     return layers
 
@@ -52,14 +56,28 @@ def compute_logits(
             )
         else:
             x = jax.nn.relu(x.reshape(len(x), -1) @ weight + shift)
+            if weight.shape[1] == HIDDEN:
+                continue  # Without dropout.
             kept = jax.random.bernoulli(key, 0.5, x.shape)
             x = jnp.where(kept, 2 * x, 0)
     return x.reshape(len(x), -1) @ last + bias
 
 
 def make(work: Work, data: Mnist) -> Measurement:
+    """Returns a function that measures a loop of compiled steps."""
+    return make_loop(work, data, steps_per_call=1)
+
+
+def make_scan(work: Work, data: Mnist) -> Measurement:
+    """Returns the same with `jax.lax.scan` over many steps in one program."""
+    return make_loop(work, data, steps_per_call=math.gcd(work.steps, 50))
+
+
+def make_loop(work: Work, data: Mnist, steps_per_call: int) -> Measurement:
     """Returns a function that measures the loop."""
-    cnn = work.model == "cnn"
+    adam_is_used = work.recipe.optimizer == "adam"
+    rate = work.recipe.learning_rate
+    scale = work.recipe.loss_scale(work.batch_size)
     dtype = jnp.bfloat16 if work.precision == "bfloat16" else jnp.float32
     images = jnp.asarray(data.train.images[..., None])
     labels = jnp.asarray(data.train.labels, jnp.int32)
@@ -71,7 +89,7 @@ def make(work: Work, data: Mnist) -> Measurement:
     def loss(layers: Any, x: jax.Array, y: jax.Array, key: Any) -> jax.Array:
         logits = compute_logits(layers, x, key, dtype).astype(jnp.float32)
         terms = jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1)
-        return -terms.sum() if cnn else -0.1 * terms.mean()
+        return -scale * terms.sum()
 
     def step(
         state: Any, images: jax.Array, labels: jax.Array, chosen: jax.Array
@@ -80,29 +98,46 @@ def make(work: Work, data: Mnist) -> Measurement:
         key = jax.random.fold_in(jax.random.key(work.seed), count)
         x = images[chosen].astype(jnp.float32) / 255
         gradients = jax.grad(loss)(layers, x, labels[chosen], key)
-        if cnn:
-            return adam(layers, means, squares, count + 1, gradients)
-        layers = jax.tree.map(lambda w, g: w - 0.01 * g, layers, gradients)
+        if adam_is_used:
+            return adam(rate, layers, means, squares, count + 1, gradients)
+        layers = jax.tree.map(lambda w, g: w - rate * g, layers, gradients)
         return layers, means, squares, count + 1
 
-    compiled = jax.jit(step, donate_argnums=0)
+    def many_steps(
+        state: Any, images: jax.Array, labels: jax.Array, chosen: jax.Array
+    ) -> Any:
+        def one_more(state: Any, chosen: jax.Array) -> tuple[Any, None]:
+            return step(state, images, labels, chosen), None
+
+        state, _ = jax.lax.scan(one_more, state, chosen)
+        return state
+
+    is_scan = steps_per_call > 1
+    compiled = jax.jit(many_steps if is_scan else step, donate_argnums=0)
 
     def run(steps: int) -> None:
         nonlocal state
-        for _ in range(steps):
-            state = compiled(state, images, labels, next(order))
+        for _ in range(0, steps, steps_per_call):
+            chosen = [next(order) for _ in range(steps_per_call)]
+            indices = np.stack(chosen) if is_scan else chosen[0]
+            state = compiled(state, images, labels, indices)
         jax.block_until_ready(state)
 
-    run(min(work.steps, 5))
+    run(max(steps_per_call, 5))
     return lambda: time_call(lambda: run(work.steps))
 
 
 def adam(
-    layers: Any, means: Any, squares: Any, count: Any, gradients: Any
+    rate: float,
+    layers: Any,
+    means: Any,
+    squares: Any,
+    count: Any,
+    gradients: Any,
 ) -> tuple[Any, Any, Any, Any]:
     """Returns the state after one update of TensorFlow 1's Adam."""
     tree_map = jax.tree.map
-    rate = 1e-4 * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+    rate = rate * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
     means = tree_map(lambda m, g: 0.9 * m + 0.1 * g, means, gradients)
     squares = tree_map(
         lambda v, g: 0.999 * v + 0.001 * g * g, squares, gradients

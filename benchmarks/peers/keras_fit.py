@@ -1,5 +1,6 @@
 """Stock Keras: `fit` on arrays, and `fit` with its fastest public options."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.peers.work import HIDDEN
 from benchmarks.peers.work import Images
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
@@ -32,6 +34,10 @@ def build_model(work: Work) -> Any:
         )
         return keras.Sequential(
             [keras.Input((28, 28, 1)), layers.Flatten(), zeros]
+        )
+    if work.model == "mlp":
+        return keras.Sequential(
+            [keras.Input((28, 28, 1)), layers.Flatten(), *make_dense_layers()]
         )
     normal = keras.initializers.TruncatedNormal
 
@@ -63,11 +69,20 @@ def build_model(work: Work) -> Any:
     )
 
 
+def make_dense_layers() -> list[keras.layers.Layer]:
+    """Returns the layers of the network of two hidden layers."""
+    return [
+        *(keras.layers.Dense(HIDDEN, activation="relu") for _ in range(2)),
+        keras.layers.Dense(10),
+        keras.layers.Activation("softmax", dtype="float32"),
+    ]
+
+
 def build_optimizer(work: Work) -> Any:
-    """Returns the optimizer of the course."""
-    if work.model == "perceptron":
-        return keras.optimizers.SGD(0.01)
-    return keras.optimizers.Adam(1e-4, epsilon=1e-8)
+    """Returns the optimizer of the recipe."""
+    if work.recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(work.recipe.learning_rate)
+    return keras.optimizers.Adam(work.recipe.learning_rate, epsilon=1e-8)
 
 
 def build_compiled_model(work: Work, steps_per_call: int = 1) -> Any:
@@ -114,8 +129,7 @@ def make_arrays(work: Work, data: Mnist) -> Measurement:
 
 def make_tuned(work: Work, data: Mnist) -> Measurement:
     """Returns a function that measures `fit` on batches by index."""
-    if work.model == "perceptron":
-        tf.config.threading.set_intra_op_parallelism_threads(1)
+    limit_threads(work)
     calls = find_divisor(work.steps, STEPS_PER_CALL)
     model = build_compiled_model(work, calls)
     batches = index_batches(data.train, work.batch_size)
@@ -125,6 +139,15 @@ def make_tuned(work: Work, data: Mnist) -> Measurement:
 
     fit(calls)
     return lambda: time_call(lambda: fit(work.steps))
+
+
+def limit_threads(work: Work) -> None:
+    """Sets the threads of an operation, unless TensorFlow has started."""
+    if work.recipe.threads is not None:
+        with contextlib.suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(
+                work.recipe.threads
+            )
 
 
 def find_divisor(steps: int, most: int) -> int:

@@ -1,12 +1,12 @@
 """This package: `fit` of a `GradientModel`, as the examples train."""
 
-import contextlib
 import gc
 from typing import Any
 
 import keras
-import tensorflow as tf
 
+from benchmarks.peers.keras_fit import limit_threads
+from benchmarks.peers.keras_fit import make_dense_layers
 from benchmarks.peers.work import Images
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
@@ -28,28 +28,41 @@ SAVE_FREQ = 1000
 
 def make(work: Work, data: Mnist) -> Measurement:
     """Returns a function that measures one `fit`, from its call to its end."""
-    if work.model == "perceptron":
-        # As train_perceptron.py does, unless TensorFlow has started.
-        with contextlib.suppress(RuntimeError):
-            tf.config.threading.set_intra_op_parallelism_threads(1)
+    return make_fit(work, data)
+
+
+def make_compiled(work: Work, data: Mnist) -> Measurement:
+    """Returns the same with `jit_compile=True` and images as bytes."""
+    return make_fit(work, data, jit_compile=True, scale=False)
+
+
+def make_fit(
+    work: Work,
+    data: Mnist,
+    *,
+    jit_compile: bool = False,
+    scale: bool = True,
+) -> Measurement:
+    """Returns a function that measures one `fit`."""
+    limit_threads(work)
     keras.utils.set_random_seed(work.seed)
     model = build_model(work)
+    model.jit_compile = jit_compile
     model.steps_per_execution = get_steps_per_execution(
         work.steps,
         work.eval_freq,
         SAVE_FREQ,
-        limit=50 if work.model == "perceptron" else 10,
+        limit=10 if work.model == "cnn" else 50,
     )
-    split = image_split(data.train, work.seed)
+    batches = datasets.shuffled_batches(
+        image_split(data.train, work.seed),
+        work.batch_size,
+        seed=work.seed,
+        image_shape=model.input_shape[1:],
+        scale=scale,
+    )
 
     def fit(steps: int) -> None:
-        batches = datasets.shuffled_batches(
-            split,
-            work.batch_size,
-            seed=work.seed,
-            start_batch=int(model.optimizer.iterations),
-            image_shape=model.input_shape[1:],
-        )
         model.fit(batches, steps_per_epoch=steps, verbose=0)
 
     fit(model.steps_per_execution)
@@ -57,7 +70,7 @@ def make(work: Work, data: Mnist) -> Measurement:
 
 
 def build_model(work: Work) -> Any:
-    """Builds the network of the scripts and compiles it like them."""
+    """Builds the network and compiles it as the scripts do."""
     keras.config.set_dtype_policy(PRECISIONS[work.precision])
     if work.model == "cnn":
         model = models.build_cnn()
@@ -67,9 +80,20 @@ def build_model(work: Work) -> Any:
             metrics=["accuracy"],
         )
         return model
+    if work.model == "mlp":
+        inputs = keras.Input((784,))
+        model = models.ImageModel(
+            inputs, keras.Sequential(make_dense_layers())(inputs)
+        )
+        model.compile(
+            optimizer=optimizers.Adam(work.recipe.learning_rate),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        return model
     model = models.build_perceptron()
     model.compile(
-        optimizer=keras.optimizers.SGD(0.01),
+        optimizer=keras.optimizers.SGD(work.recipe.learning_rate),
         loss=losses.CourseCrossEntropy("mean_over_elements"),
         metrics=["accuracy"],
     )

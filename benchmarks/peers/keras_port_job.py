@@ -1,5 +1,6 @@
 """This package: the whole job of `train_cnn.py`, with its callbacks."""
 
+from collections.abc import Sequence
 import dataclasses
 import io
 import pathlib
@@ -124,8 +125,18 @@ def train(
     folder: pathlib.Path,
     *more: keras.callbacks.Callback,
     max_steps_per_execution: int = 10,
+    after_progress: Sequence[keras.callbacks.Callback] = (),
 ) -> runs.Results:
-    """Trains for the steps of the work, without early stopping."""
+    """Trains for the steps of the work, without early stopping.
+
+    Args:
+        work: What to train.
+        splits: The images.
+        folder: Directory of the run.
+        *more: Further callbacks, called last.
+        max_steps_per_execution: Steps in one call.
+        after_progress: Callbacks that are called when the progress is shown.
+    """
     keras.utils.set_random_seed(work.seed)
     run = runs.Run(folder, settings={"seed": work.seed}, max_steps=work.steps)
     model = keras_port_fit.build_model(work)
@@ -149,6 +160,7 @@ def train(
                 patience=work.steps,
                 stream=io.StringIO(),
             ),
+            *after_progress,
             callbacks.TensorBoard(
                 run.log_dir,
                 update_freq=10,

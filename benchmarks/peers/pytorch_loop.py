@@ -6,6 +6,7 @@ import torch
 from torch import nn
 import torch.nn.functional as F  # noqa: N812 (its usual name)
 
+from benchmarks.peers.work import HIDDEN
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
@@ -54,6 +55,24 @@ class Perceptron(nn.Module):
         return self.fc(x.flatten(1))
 
 
+class Mlp(nn.Module):
+    """The network of two hidden layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(784, HIDDEN)
+        self.fc2 = nn.Linear(HIDDEN, HIDDEN)
+        self.fc3 = nn.Linear(HIDDEN, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns logits (batch, 10) of images (batch, 1, 28, 28)."""
+        x = F.relu(self.fc1(x.flatten(1)))
+        return self.fc3(F.relu(self.fc2(x)))
+
+
+NETWORKS = {"cnn": Cnn, "perceptron": Perceptron, "mlp": Mlp}
+
+
 def make_eager(work: Work, data: Mnist) -> Measurement:
     """Returns a function that measures the loop in the faster format."""
     loops = {kind: make_loop(work, data, kind, False) for kind in FORMATS}
@@ -87,15 +106,12 @@ def make_loop(
 ) -> Callable[[int], None]:
     """Returns a function that trains for a number of steps."""
     torch.manual_seed(work.seed)
-    cnn = work.model == "cnn"
-    network = (Cnn() if cnn else Perceptron()).to(memory_format=kind)
-    optimizer = (
-        torch.optim.Adam(network.parameters(), 1e-4, eps=1e-8, fused=True)
-        if cnn
-        else torch.optim.SGD(network.parameters(), 0.01, fused=True)
+    network = NETWORKS[work.model]().to(memory_format=kind)
+    optimizers = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+    optimizer = optimizers[work.recipe.optimizer](
+        network.parameters(), work.recipe.learning_rate, fused=True
     )
-    # The perceptron's loss is a mean over classes, too.
-    scale = 1.0 if cnn else 0.1 / work.batch_size
+    scale = work.recipe.loss_scale(work.batch_size)
 
     def compute_loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         with torch.autocast(

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from benchmarks.peers.work import HIDDEN
 from benchmarks.peers.work import Measurement
 from benchmarks.peers.work import Mnist
 from benchmarks.peers.work import Work
@@ -33,21 +34,31 @@ class Network:
 
 
 def build_network(work: Work) -> Network:
-    """Builds the graph of the course's CNN or perceptron."""
+    """Builds the graph of a network."""
     with tf.Graph().as_default() as graph:
         v1.set_random_seed(work.seed)
         x = v1.placeholder(tf.float32, [None, 784])
         y = v1.placeholder(tf.float32, [None, 10])
         keep_prob = v1.placeholder(tf.float32)
-        cnn = work.model == "cnn"
-        outputs = cnn_outputs(x, keep_prob) if cnn else perceptron_outputs(x)
+        recipe = work.recipe
+        if work.model == "cnn":
+            outputs = cnn_outputs(x, keep_prob)
+        elif work.model == "mlp":
+            outputs = mlp_outputs(x)
+        else:
+            outputs = perceptron_outputs(x)
         terms = y * tf.math.log(tf.maximum(outputs, 1e-30))
-        loss = -tf.reduce_sum(terms) if cnn else -tf.reduce_mean(terms)
-        optimizer = (
-            v1.train.AdamOptimizer(1e-4)
-            if cnn
-            else v1.train.GradientDescentOptimizer(0.01)
-        )
+        if recipe.loss == "mean_over_elements":
+            loss = -tf.reduce_mean(terms)
+        else:
+            losses = -tf.reduce_sum(terms, axis=1)
+            is_sum = recipe.loss == "sum"
+            loss = (tf.reduce_sum if is_sum else tf.reduce_mean)(losses)
+        optimizers = {
+            "adam": v1.train.AdamOptimizer,
+            "sgd": v1.train.GradientDescentOptimizer,
+        }
+        optimizer = optimizers[recipe.optimizer](recipe.learning_rate)
         correct = tf.equal(tf.argmax(outputs, 1), tf.argmax(y, 1))
         return Network(
             graph=graph,
@@ -67,15 +78,26 @@ def perceptron_outputs(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.softmax(x @ weight + v1.Variable(tf.zeros([10])))
 
 
+def weight(*shape: int) -> tf.Variable:
+    """Returns random initial weights."""
+    return v1.Variable(tf.random.truncated_normal(shape, stddev=0.1))
+
+
+def bias(size: int) -> tf.Variable:
+    """Returns biases of 0."""
+    return v1.Variable(tf.zeros([size]))
+
+
+def mlp_outputs(x: tf.Tensor) -> tf.Tensor:
+    """Returns the probabilities of the network of two hidden layers."""
+    h = x
+    for before in (784, HIDDEN):
+        h = tf.nn.relu(h @ weight(before, HIDDEN) + bias(HIDDEN))
+    return tf.nn.softmax(h @ weight(HIDDEN, 10) + bias(10))
+
+
 def cnn_outputs(x: tf.Tensor, keep_prob: tf.Tensor) -> tf.Tensor:
     """Returns the probabilities of lesson 3."""
-
-    def weight(*shape: int) -> tf.Variable:
-        return v1.Variable(tf.random.truncated_normal(shape, stddev=0.1))
-
-    def bias(size: int) -> tf.Variable:
-        return v1.Variable(tf.zeros([size]))
-
     h = tf.reshape(x, [-1, 28, 28, 1])
     for before, after in ((1, 32), (32, 64)):
         h = tf.nn.conv2d(h, weight(5, 5, before, after), 1, "SAME")

@@ -21,12 +21,50 @@ VALIDATION = 5000
 Measurement = Callable[[], float]
 
 
+class Recipe(NamedTuple):
+    """How a network is trained.
+
+    Args:
+        optimizer: "adam" or "sgd".
+        learning_rate: Its learning rate.
+        loss: What the cross entropy is: the "sum" over the examples, their
+            "mean", or the "mean_over_elements" of the labels' rows.
+        steps: How many steps take about as long as one of the CNN.
+        threads: Threads of an operation in TensorFlow, `None` for all.
+    """
+
+    optimizer: str
+    learning_rate: float
+    loss: str
+    steps: int = 1
+    threads: int | None = None
+
+    def loss_scale(self, batch_size: int) -> float:
+        """Returns what the sum of the examples' losses is multiplied by."""
+        scales = {
+            "sum": 1.0,
+            "mean": 1 / batch_size,
+            "mean_over_elements": 0.1 / batch_size,
+        }
+        return scales[self.loss]
+
+
+# The two networks of the course, and one with two hidden layers of 128. The
+# products of the small ones are too short to divide them among threads.
+RECIPES = {
+    "cnn": Recipe("adam", 1e-4, "sum"),
+    "perceptron": Recipe("sgd", 0.01, "mean_over_elements", 50, threads=1),
+    "mlp": Recipe("adam", 1e-3, "mean", 20, threads=1),
+}
+HIDDEN = 128
+
+
 @dataclasses.dataclass(frozen=True)
 class Work:
     """What one measurement consists of.
 
     Args:
-        model: "cnn" or "perceptron".
+        model: One of `RECIPES`.
         precision: "float32" or "bfloat16".
         batch_size: Examples per step.
         steps: Steps per measurement.
@@ -41,6 +79,11 @@ class Work:
     steps: int = 100
     eval_freq: int = 100
     seed: int = 1
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the network is trained."""
+        return RECIPES[self.model]
 
 
 class Images(NamedTuple):
@@ -117,6 +160,9 @@ def flop_per_example(model: str) -> int:
     """
     if model == "perceptron":
         return 2 * 2 * 784 * 10
+    if model == "mlp":
+        inner = 2 * (HIDDEN * HIDDEN + HIDDEN * 10)
+        return 2 * 2 * 784 * HIDDEN + 3 * inner
     conv1 = 2 * 28 * 28 * 5 * 5 * 1 * 32
     conv2 = 2 * 14 * 14 * 5 * 5 * 32 * 64
     dense = 2 * (3136 * 1024 + 1024 * 10)
