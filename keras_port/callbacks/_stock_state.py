@@ -18,6 +18,8 @@ ATTRIBUTES = {
     keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
 }
 STOCK_CALLBACKS = tuple(ATTRIBUTES)
+# Where `ModelCheckpoint` counts the batches up to `save_freq`.
+SINCE_SAVING = "_batches_seen_since_last_saving"
 # What a snapshot holds as it is, in lists and in dictionaries by name.
 PLAIN = (bool, int, float, str, np.ndarray, np.generic, type(None))
 
@@ -27,10 +29,15 @@ class StockState:
 
     Args:
         callback: One of `STOCK_CALLBACKS`.
+        skipped: Batches that `fit` is going to skip. Keras calls the callbacks
+            for them once more. Defaults to 0.
     """
 
-    def __init__(self, callback: keras.callbacks.Callback) -> None:
+    def __init__(
+        self, callback: keras.callbacks.Callback, *, skipped: int = 0
+    ) -> None:
         self.callback = callback
+        self._skipped = skipped
         self.state_name = type(callback).__name__
         monitor = getattr(callback, "monitor", None)
         if monitor is not None:
@@ -48,12 +55,22 @@ class StockState:
             for cls, names in ATTRIBUTES.items()
             if isinstance(self.callback, cls)
         )
-        return {name: getattr(self.callback, name) for name in names}
+        state = {name: getattr(self.callback, name) for name in names}
+        if isinstance(self.callback, keras.callbacks.ModelCheckpoint):
+            state[SINCE_SAVING] = getattr(self.callback, SINCE_SAVING, 0)
+        return state
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what `get_state` returned."""
         for name, value in state.items():
             setattr(self.callback, name, value)
+        if SINCE_SAVING in state:
+            # Without them the skipped batches would count once more, and a
+            # file of an earlier batch would get the weights of a later one.
+            setattr(
+                self.callback, SINCE_SAVING, state[SINCE_SAVING] - self._skipped
+            )
+            self.callback._last_batch_seen = None
 
 
 def find_foreign_value(value: Any, place: str = "") -> str | None:

@@ -626,9 +626,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         )
         if not any(line.startswith("optimizer") for line in differences):
             differences += self._compare_learning_rates()
-        participants = self._get_participants()
         differences += compare_names(
-            set(snapshot["callbacks"]), set(participants)
+            set(snapshot["callbacks"]), set(self._get_participants())
         )
         if differences:
             raise ValueError(
@@ -638,6 +637,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 "use the same callbacks."
             )
         self._continue_from(snapshot, epoch)
+        participants = self._get_participants()
         self._restored_epochs = list(snapshot["model"]["epochs"])
         self._metrics = snapshot["model"]["metrics"]
         try:
@@ -736,7 +736,11 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         named: dict[str, Any] = {}
         for callback in callbacks:
             if isinstance(callback, STOCK_CALLBACKS):
-                callback = StockState(callback)
+                callback = StockState(
+                    callback,
+                    skipped=self._calls_to_skip
+                    * self.model.steps_per_execution,
+                )
             if not hasattr(callback, "get_state"):
                 continue
             name = getattr(callback, "state_name", type(callback).__name__)

@@ -1,6 +1,7 @@
 """The callbacks on models and in programs that are not this package's."""
 
 import copy
+import pathlib
 import pickle
 import time
 from typing import Any
@@ -833,6 +834,51 @@ def test_stock_callbacks_with_a_state_are_resumed(tmp_path: Any) -> None:
     )
     finished, _ = program(tmp_path / "cut")
     assert get_step(finished) == get_step(plain)
+
+
+@pytest.mark.parametrize("cut", [4, 8, 14])
+@pytest.mark.parametrize("per_call", [1, 2])
+def test_model_checkpoint_counts_on_over_an_interruption(
+    tmp_path: pathlib.Path, cut: int, per_call: int
+) -> None:
+    """Skipped batches give no file, and every file is that of its batch."""
+
+    def program(name: str, *more: Any) -> dict[str, Any]:
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input((4,))
+        model = training.GradientModel(
+            inputs, keras.layers.Dense(3, "softmax")(inputs)
+        )
+        model.compile(
+            "sgd",
+            "sparse_categorical_crossentropy",
+            steps_per_execution=per_call,
+        )
+        folder = tmp_path / name
+        files = keras.callbacks.ModelCheckpoint(
+            folder / "{epoch}-{batch}.keras", save_freq=3, monitor="loss"
+        )
+        model.fit(
+            X,
+            Y,
+            batch_size=10,
+            epochs=3,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                files,
+                callbacks.TrainingState(folder / "state", save_freq=per_call),
+                *more,
+            ],
+        )
+        return {
+            path.name: keras.saving.load_model(path).get_weights()[0].tolist()
+            for path in folder.glob("*.keras")
+        }
+
+    whole = program("whole")
+    fit_interrupted(lambda stop: program("cut", stop), cut)
+    assert program("cut") == whole
 
 
 def test_two_callbacks_that_restore_are_refused(tmp_path: Any) -> None:
