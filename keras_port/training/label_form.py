@@ -77,16 +77,15 @@ def choose_metrics(model: keras.Model, element_spec: Any) -> None:
 
     Keras creates them in that step, by the shapes of labels and outputs, and a
     variable that is created while a step is traced forces a second trace. Here
-    the shapes are those of the batches and of a functional model. Without
+    the shapes are those of the batches and of the model's outputs. Without
     effect where they are not known.
 
     Args:
         model: A compiled model.
         element_spec: That of the batches.
     """
-    unbuilt = list_unbuilt(model)
-    is_functional = type(model).call.__module__.startswith("keras.")
-    if not unbuilt or not is_functional or not hasattr(model, "outputs"):
+    unbuilt, outputs = list_unbuilt(model), find_outputs(model)
+    if not unbuilt or outputs is None:
         return
     _, labels, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
     specs = tf.nest.flatten(labels)
@@ -97,4 +96,18 @@ def choose_metrics(model: keras.Model, element_spec: Any) -> None:
         return
     tensors = [keras.KerasTensor(spec.shape.as_list()) for spec in specs]
     for metric in unbuilt:
-        metric.build(tf.nest.pack_sequence_as(labels, tensors), model.output)
+        metric.build(tf.nest.pack_sequence_as(labels, tensors), outputs)
+
+
+def find_outputs(model: keras.Model) -> Any:
+    """Returns symbolic outputs as the model returns them, if they are known.
+
+    `None` for a model with a `call` of its own, which may return others.
+    """
+    if not type(model).call.__module__.startswith("keras."):
+        return None
+    if isinstance(model, keras.Sequential):
+        # It has no `output` of its own. Without an input it has no `outputs`.
+        found = getattr(model, "outputs", None)
+        return found[0] if found else None
+    return getattr(model, "output", None)

@@ -88,3 +88,31 @@ def test_several_outputs_have_their_own_metrics() -> None:
     names = name_metrics(model)
     assert "SparseCategoricalAccuracy" in names
     assert "MeanAbsoluteError" in names
+
+
+@pytest.mark.parametrize("has_input", [True, False])
+def test_a_sequential_model(has_input: bool) -> None:
+    """It has no `output`, and knows its shapes only with an input."""
+
+    class Stack(training.GradientModel, keras.Sequential):
+        pass
+
+    first = [keras.Input((4,))] if has_input else []
+    model = Stack([*first, keras.layers.Dense(3)])
+    model.compile("sgd", "mse", metrics=["accuracy"])
+    data = tf.data.Dataset.from_tensor_slices((X, LABELS["one-hot"])).batch(2)
+    choose_metrics(model, data.element_spec)
+    assert bool(name_metrics(model)[2:]) == has_input
+    model.fit(data, verbose=0)
+    assert "CategoricalAccuracy" in name_metrics(model)
+
+
+def test_outputs_in_a_dictionary_of_one() -> None:
+    inputs = keras.Input((4,))
+    model = training.GradientModel(
+        inputs, {"classes": keras.layers.Dense(3, name="classes")(inputs)}
+    )
+    model.compile("sgd", "mse", metrics={"classes": ["accuracy"]})
+    data = tf.data.Dataset.from_tensor_slices((X, {"classes": X[:, :3]}))
+    history = model.fit(data.batch(2), verbose=0).history
+    assert "accuracy" in history
