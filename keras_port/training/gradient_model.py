@@ -122,6 +122,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._accumulation_steps: int | None = None
         self.reads_endless_data = False
+        # Of the functions that were made, by their names.
+        self._steps_per_call: dict[str, int] = {}
 
     def compile(
         self,
@@ -539,6 +541,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             # A variable that is created while a step is traced forces a
             # second trace.
             build_optimizer(self)
+        force = force or self._is_for_other_steps("train_function")
         if not self._uses_own_loop("train_step"):
             super().make_train_function(force)
         elif force or self.train_function is None:
@@ -553,10 +556,24 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         step: Step = self.test_step
         if isinstance(self._sharing, Replicas):
             step = self._make_shared_test_step(self._sharing)
+        force = force or self._is_for_other_steps("test_function")
         if not self._uses_own_loop("test_step"):
             super().make_test_function(force)
         elif force or self.test_function is None:
             self.test_function = make_step_loop(self, step)
+
+    def _is_for_other_steps(self, name: str) -> bool:
+        """Tells whether a function runs another number of steps per call.
+
+        Keras would run the old number, and count the new one.
+
+        Args:
+            name: `"train_function"` or `"test_function"`, which is going to
+                be made or kept.
+        """
+        made_for = self._steps_per_call.get(name)
+        self._steps_per_call[name] = self.steps_per_execution
+        return made_for not in (None, self.steps_per_execution)
 
     def _make_sharing(self) -> Sharing:
         """Returns how the devices of this model share a batch."""

@@ -242,3 +242,21 @@ def test_the_perceptron_on_mnist() -> None:
     assert history == expected_history
     for one, other in zip(weights, expected_weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("cls", [training.GradientModel, WithTrainStepOfItsOwn])
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_other_steps_per_call_in_the_next_fit(
+    cls: Any, jit_compile: bool
+) -> None:
+    """Stock Keras keeps the old function, and trains 2 steps instead of 10."""
+    model = small_model(cls, jit_compile=jit_compile)
+    batches = tf.data.Dataset.from_tensor_slices(small_data()).batch(
+        4, drop_remainder=True
+    )
+    for steps in (1, 5, 2):
+        model.steps_per_execution = steps
+        before = model.batches_seen
+        model.fit(batches.repeat(), steps_per_epoch=10, verbose=0)
+        assert model.batches_seen - before == 10
+        assert model.evaluate(batches, verbose=0, return_dict=True)["mae"] > 0
