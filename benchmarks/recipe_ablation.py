@@ -51,7 +51,7 @@ class Recipe:
     batch_size: int = 300
     hard_examples: int | None = 64
     warmup_batches: int = 150
-    max_steps: int = 550
+    max_steps: int = 900
     learning_rate: float = 3e-3
     one_cycle: bool = True
     dropout_rate: float = 0.25
@@ -64,6 +64,8 @@ FAST = Recipe()
 # What every kind changes.
 CHANGES: dict[str, dict[str, Any]] = {
     "all parts": {},
+    "700 steps": {"max_steps": 700},
+    "550 steps": {"max_steps": 550},
     "all images of 150, which take as long": {
         "hard_examples": None,
         "batch_size": 150,

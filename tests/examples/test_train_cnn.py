@@ -88,18 +88,18 @@ def test_the_fast_recipe_has_its_own_way(
 
 
 def test_the_rate_of_the_fast_recipe_is_one_cycle() -> None:
-    rate = train_cnn_fast.one_cycle(3e-3, 550)
-    found = [float(rate(step)) for step in range(551)]
+    rate = train_cnn_fast.one_cycle(3e-3, 900)
+    found = [float(rate(step)) for step in range(901)]
 
     def cosine(start: float, end: float, part: float) -> float:
         return end + (start - end) * (1 + math.cos(math.pi * part)) / 2
 
-    # It rises along a line to step 110, and falls along a cosine.
+    # It rises along a line to step 180, and falls along a cosine.
     expected = [
-        3e-3 / 25 + (3e-3 - 3e-3 / 25) * step / 110
-        if step <= 110
-        else cosine(3e-3, 0.0, (step - 110) / 440)
-        for step in range(551)
+        3e-3 / 25 + (3e-3 - 3e-3 / 25) * step / 180
+        if step <= 180
+        else cosine(3e-3, 0.0, (step - 180) / 720)
+        for step in range(901)
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
 
@@ -124,10 +124,10 @@ def test_the_flags_of_the_fast_recipe_have_other_defaults(
     assert run_script(train_cnn, "--recipe=fast").code == 0
     course, fast = taken
     assert (course["max_steps"], course["eval_freq"]) == (20_000, 100)
-    assert (fast["max_steps"], fast["eval_freq"]) == (550, 550)
+    assert (fast["max_steps"], fast["eval_freq"]) == (900, 900)
     assert (fast["batch_size"], fast["learning_rate"]) == (300, 3e-3)
     assert set(fast) - set(course) == {"build_model", "max_shift", "recipe"}
-    assert fast["recipe"] == {"recipe": "fast", "cycle_steps": 550}
+    assert fast["recipe"] == {"recipe": "fast", "cycle_steps": 900}
 
 
 def test_flags_that_were_given_stay_and_others_come_from_the_recipe(
