@@ -46,8 +46,7 @@ def make_fit(
     """Returns a function that measures one `fit`."""
     limit_threads(work)
     keras.utils.set_random_seed(work.seed)
-    model = build_model(work)
-    model.jit_compile = jit_compile
+    model = build_model(work, jit_compile=jit_compile)
     model.steps_per_execution = get_steps_per_execution(
         work.steps,
         work.eval_freq,
@@ -69,8 +68,13 @@ def make_fit(
     return lambda: time_call(lambda: fit(work.steps))
 
 
-def build_model(work: Work) -> Any:
-    """Builds the network and compiles it as the scripts do."""
+def build_model(work: Work, **kwargs: Any) -> Any:
+    """Builds the network and compiles it as the scripts do.
+
+    Args:
+        work: What to train.
+        **kwargs: Further arguments of `compile`.
+    """
     keras.config.set_dtype_policy(PRECISIONS[work.precision])
     if work.model == "cnn":
         model = models.build_cnn()
@@ -78,6 +82,7 @@ def build_model(work: Work) -> Any:
             optimizer=optimizers.Adam(1e-4),
             loss=losses.CourseCrossEntropy("sum"),
             metrics=["accuracy"],
+            **kwargs,
         )
         return model
     if work.model == "mlp":
@@ -89,6 +94,7 @@ def build_model(work: Work) -> Any:
             optimizer=optimizers.Adam(work.recipe.learning_rate),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
+            **kwargs,
         )
         return model
     model = models.build_perceptron()
@@ -96,6 +102,7 @@ def build_model(work: Work) -> Any:
         optimizer=keras.optimizers.SGD(work.recipe.learning_rate),
         loss=losses.CourseCrossEntropy("mean_over_elements"),
         metrics=["accuracy"],
+        **kwargs,
     )
     return model
 

@@ -96,6 +96,7 @@ class ImageModel(GradientModel):
             layer.check(inputs)
             for layer in self.layers
             if isinstance(layer, PixelRangeCheck)
+            and any(layer.input is one for one in self.inputs)
         ]
 
     def evaluate(

@@ -18,6 +18,7 @@ def make_compiled_loop(
     model: keras.Model,
     step: Step,
     check_inputs: Callable[[Any], list[tf.Operation]],
+    is_endless: Callable[[], bool],
 ) -> Callable[[Any], Logs]:
     """Returns a function that runs `steps_per_execution` steps in one program.
 
@@ -31,6 +32,7 @@ def make_compiled_loop(
         check_inputs: Returns operations that fail for invalid inputs. They run
             before the program, because XLA drops them. Called with the first
             example of every batch, as one batch.
+        is_endless: Tells before a call whether the batches cannot end.
 
     Returns:
         A function that takes an iterator of batches and returns the metrics'
@@ -54,7 +56,7 @@ def make_compiled_loop(
 
     def run(stack: Stack) -> None:
         inputs, *_ = keras.utils.unpack_x_y_sample_weight(stack.batches)
-        checks = check_inputs(map_parts(lambda rows: rows[:, 0], inputs))
+        checks = check_inputs(map_parts(take_first_examples, inputs))
         with tf.control_dependencies(checks):
             run_program(stack.batches, stack.count)
 
@@ -96,9 +98,8 @@ def make_compiled_loop(
             # The single batch of `train_on_batch`.
             return one_step(next(iterator))
         choose_metrics(model, iterator.element_spec)
-        run_steps = steps
-        if model.reads_endless_data and has_static_shapes(iterator):
-            run_steps = endless_steps
+        check_dense(iterator.element_spec)
+        run_steps = endless_steps if is_endless() else steps
         done, logs = run_steps(iterator)
         if not int(done):
             raise StopIteration
@@ -125,19 +126,36 @@ def stack_one(batch: Any) -> Stack:
     return Stack(rows, tf.constant(1))
 
 
-def has_static_shapes(iterator: tf.data.Iterator) -> bool:
-    """Tells whether all batches are dense tensors of one known shape."""
-    return all(
-        isinstance(spec, tf.TensorSpec) and spec.shape.is_fully_defined()
-        for spec in tf.nest.flatten(iterator.element_spec)
-    )
+def take_first_examples(rows: tf.Tensor) -> tf.Tensor:
+    """Returns the first example of every batch of a stack.
+
+    Args:
+        rows: Shape (rows, batch, ...). Numbers of shape (rows,), which are no
+            examples, stay as they are.
+    """
+    if rows.shape.rank == 1:
+        return rows
+    # Of empty batches it is empty.
+    shape = tf.concat([[-1], tf.shape(rows)[2:]], 0)
+    return tf.reshape(rows[:, :1], shape)
+
+
+def check_dense(element_spec: Any) -> None:
+    """Raises `ValueError` for batches that XLA cannot take."""
+    for spec in tf.nest.flatten(element_spec):
+        if not isinstance(spec, tf.TensorSpec | tf.OptionalSpec):
+            raise ValueError(
+                "`jit_compile=True` needs batches of dense tensors. Received: "
+                f"{type(spec).__name__}. Convert them by `tf.sparse.to_dense` "
+                "or `to_tensor`, or compile the model with `jit_compile=False`."
+            )
 
 
 def stack_endless_batches(iterator: tf.data.Iterator, limit: int) -> Stack:
-    """Reads and stacks batches of one shape that never end.
+    """Reads and stacks batches of one known shape that never end.
 
     Args:
-        iterator: The batches, for which `has_static_shapes` is true.
+        iterator: The batches.
         limit: The number of batches to read.
     """
     specs = tf.nest.flatten(iterator.element_spec)

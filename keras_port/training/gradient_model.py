@@ -13,10 +13,10 @@ from keras_port.training.compiled_loop import make_compiled_loop
 from keras_port.training.example_selection import HardExamples
 from keras_port.training.fit_arguments import TrainingIsOverError
 from keras_port.training.fit_arguments import bind_arguments
+from keras_port.training.fit_arguments import cannot_end
 from keras_port.training.fit_arguments import check_length
 from keras_port.training.fit_arguments import end_callbacks
 from keras_port.training.fit_arguments import interrupt_callbacks
-from keras_port.training.fit_arguments import is_endless
 from keras_port.training.fit_arguments import list_deciding_arguments
 from keras_port.training.fit_arguments import prepare_callbacks
 from keras_port.training.fit_arguments import replace_empty_epochs
@@ -75,10 +75,10 @@ class GradientModel(keras.Model):  # type: ignore[misc]
     model that overrides `train_step`, `test_step`, `update_metrics` or
     `compute_metrics` runs in Keras' own loop, with the same results.
 
-    With `jit_compile=True`, XLA compiles the loop of `steps_per_execution`
-    steps, where Keras compiles a single step. That pays for small models. XLA
-    rounds in another way, so the results are not the same to the bit as
-    without it.
+    Compiled with `jit_compile=True`, `fit` runs `steps_per_execution` steps as
+    one XLA program, where Keras compiles a single step. That pays for small
+    models. XLA rounds in another way, so the results are not the same to the
+    bit as without it. `evaluate` runs in Keras' loop then.
 
     Args:
         *args: As for `keras.Model`: `inputs` and `outputs`, or nothing.
@@ -96,8 +96,6 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         step_variables: TensorFlow variables of the step itself, among them
             gradients that wait for more batches.
         replica_strategy: The strategy in whose scope the model was built.
-        reads_endless_data: Whether `fit` is running on a dataset without an
-            end.
 
     Example:
 
@@ -121,7 +119,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             self.__class__ = functional_class(cls)
         super().__init__(*args, **kwargs)
         self._accumulation_steps: int | None = None
-        self.reads_endless_data = False
+        self._cannot_end = False
         # Of the functions that were made, by their names.
         self._steps_per_call: dict[str, int] = {}
 
@@ -196,6 +194,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 # Keras builds it in `fit`, outside of the scope.
                 build_optimizer(self)
         check_accumulation(gradient_accumulation_steps, self.optimizer, loss)
+        self._has_asked_for_xla = kwargs.get("jit_compile") is True
         self._global_clipnorm = global_clipnorm
         self._accumulation_steps = gradient_accumulation_steps
         self._example_selection = example_selection
@@ -310,10 +309,11 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 "what they train", list_deciding_arguments(self, arguments)
             )
         replace_empty_epochs(arguments)
-        if self.jit_compile and isinstance(arguments["x"], tf.data.Dataset):
+        data = arguments["x"]
+        self._cannot_end = cannot_end(data)
+        if self.jit_compile and isinstance(data, tf.data.Dataset):
             # A compiled call reads all its batches before the first step.
-            arguments["x"] = arguments["x"].prefetch(self.steps_per_execution)
-        self.reads_endless_data = is_endless(arguments["x"])
+            arguments["x"] = data.prefetch(self.steps_per_execution)
         try:
             with value_errors(), lost_worker_errors(self):
                 # By position: mlflow samples the data for a signature there.
@@ -325,7 +325,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             interrupt_callbacks(arguments)
             raise
         finally:
-            self.reads_endless_data = False
+            self._cannot_end = False
 
     def compute_gradients(
         self, x: Any, y: Any, sample_weight: Any = None
@@ -468,7 +468,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         checks its inputs; here there are none.
 
         Args:
-            inputs: Examples of the batches that come next, shape (n, ...).
+            inputs: The first example of every batch that comes next, shape
+                (n, ...).
         """
         del inputs
         return []
@@ -541,12 +542,17 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             # A variable that is created while a step is traced forces a
             # second trace.
             build_optimizer(self)
-        force = force or self._is_for_other_steps("train_function")
+        force |= self._update_steps_per_call("train_function")
         if not self._uses_own_loop("train_step"):
             super().make_train_function(force)
         elif force or self.train_function is None:
             self.train_function = (
-                make_compiled_loop(self, self.train_step, self.check_inputs)
+                make_compiled_loop(
+                    self,
+                    self.train_step,
+                    self.check_inputs,
+                    lambda: self._cannot_end,
+                )
                 if self.jit_compile and not self.run_eagerly
                 else make_step_loop(self, self.train_step)
             )
@@ -556,20 +562,25 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         step: Step = self.test_step
         if isinstance(self._sharing, Replicas):
             step = self._make_shared_test_step(self._sharing)
-        force = force or self._is_for_other_steps("test_function")
+        force |= self._update_steps_per_call("test_function")
         if not self._uses_own_loop("test_step"):
             super().make_test_function(force)
         elif force or self.test_function is None:
             self.test_function = make_step_loop(self, step)
 
-    def _is_for_other_steps(self, name: str) -> bool:
-        """Tells whether a function runs another number of steps per call.
+    def make_predict_function(self, force: bool = False) -> Any:
+        """Creates the function that `predict` calls."""
+        force |= self._update_steps_per_call("predict_function")
+        return super().make_predict_function(force)
 
-        Keras would run the old number, and count the new one.
+    def _update_steps_per_call(self, name: str) -> bool:
+        """Notes `steps_per_execution`, and tells whether it has changed.
+
+        With a function that it has kept, Keras would run the old number of
+        steps and count the new one.
 
         Args:
-            name: `"train_function"` or `"test_function"`, which is going to
-                be made or kept.
+            name: Of the function that is going to be made or kept.
         """
         made_for = self._steps_per_call.get(name)
         self._steps_per_call[name] = self.steps_per_execution
@@ -651,5 +662,11 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             all(getattr(cls, k) is getattr(v, k) for k, v in inherited.items())
             and self.replica_strategy is tf.distribute.get_strategy()
             and not tf.distribute.has_strategy()
-            and not (self.jit_compile and step == "test_step")
+            and (not self.jit_compile or self._compiles(step))
         )
+
+    def _compiles(self, step: str) -> bool:
+        """Tells whether XLA compiles our loop of this step."""
+        # On a GPU, Keras compiles models that have not asked for it. They get
+        # Keras' loop, as every evaluation does.
+        return step == "train_step" and self._has_asked_for_xla

@@ -75,6 +75,8 @@ class Batch(NamedTuple):
 
 def batch_size(x: Any) -> tf.Tensor:
     """Returns the number of examples in a batch of inputs."""
-    # An optional input is `None` where it is left out.
-    present = [one for one in tf.nest.flatten(x) if one is not None]
-    return tf.shape(present[0])[0]
+    # An optional input is `None` where it is left out. A single number, such
+    # as a factor for the whole batch, has no examples.
+    parts = [one for one in tf.nest.flatten(x) if one is not None]
+    batched = [one for one in parts if getattr(one, "shape", None) != ()]
+    return tf.shape((batched or parts)[0])[0]

@@ -69,7 +69,14 @@ def list_metrics(model: keras.Model) -> Iterator[keras.metrics.Metric]:
 
 def list_unbuilt(model: keras.Model) -> list[Any]:
     """Returns the metrics of `compile` if Keras has not chosen them yet."""
-    return [m for m in model.metrics if not getattr(m, "built", True)]
+    return [
+        metric
+        for metric in model.metrics
+        # Another metric may have an attribute of this name, too.
+        if type(metric).__module__.startswith("keras.")
+        and hasattr(metric, "metrics")
+        and not metric.built
+    ]
 
 
 def choose_metrics(model: keras.Model, element_spec: Any) -> None:

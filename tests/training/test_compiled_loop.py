@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_port import callbacks
 from keras_port import datasets
+from keras_port import layers
 from keras_port import losses
 from keras_port import models
 from keras_port import training
@@ -23,7 +24,11 @@ TARGETS = INPUTS.sum(axis=1, keepdims=True)
 
 
 def make_model(
-    steps: int = 1, *, jit_compile: bool, dropout: float = 0, **kwargs: Any
+    steps: int = 1,
+    *,
+    jit_compile: bool | str,
+    dropout: float = 0,
+    **kwargs: Any,
 ) -> Any:
     """Returns a compiled network of one output.
 
@@ -39,6 +44,18 @@ def make_model(
         **arguments | kwargs,
         jit_compile=jit_compile,
         steps_per_execution=steps,
+    )
+    return model
+
+
+def make_perceptron() -> Any:
+    """Returns the course's perceptron, three steps per call."""
+    model = models.build_perceptron()
+    model.compile(
+        "sgd",
+        losses.CourseCrossEntropy(),
+        jit_compile=True,
+        steps_per_execution=3,
     )
     return model
 
@@ -111,7 +128,9 @@ def test_trains_as_without_a_compiler(kind: str, steps: int) -> None:
         np.testing.assert_allclose(one, weights, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["smaller last", "endless"])
+@pytest.mark.parametrize(
+    "kind", ["endless", pytest.param("smaller last", marks=pytest.mark.slow)]
+)
 def test_the_steps_per_call_change_no_bit(kind: str) -> None:
     """So a resumed training may have other ones."""
     model, history = train(kind, 1, jit_compile=True, dropout=0.5)
@@ -156,6 +175,7 @@ def test_the_step_is_traced_once_and_compiled_twice() -> None:
     assert len(traces) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -184,19 +204,14 @@ def test_a_single_batch() -> None:
     assert_same_bits(model, other)
 
 
-@pytest.mark.parametrize("value", [2.0, -1.0, np.nan])
-@pytest.mark.parametrize("endless", [True, False])
+@pytest.mark.parametrize(
+    ("value", "endless"), [(2.0, True), (-1.0, False), (np.nan, False)]
+)
 def test_pixels_are_checked_before_the_program(
     value: float, endless: bool
 ) -> None:
     """XLA drops the check of the layer. Before the call, nothing is lost."""
-    model = models.build_perceptron()
-    model.compile(
-        "sgd",
-        losses.CourseCrossEntropy(),
-        jit_compile=True,
-        steps_per_execution=3,
-    )
+    model = make_perceptron()
     images = np.zeros((18, 784), "float32")
     images[2 * 5] = value  # The first of the batch of step 6.
     data = tf.data.Dataset.from_tensor_slices((images, np.zeros(18, "int32")))
@@ -268,6 +283,95 @@ def test_without_a_batch() -> None:
     with pytest.raises(Exception, match=r"(?i)batch|logs|data|empty"):
         model.fit(make_batches().take(0), verbose=0)
     assert model.batches_seen == 0
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_data_that_claims_to_be_endless() -> None:
+    """Every batch is trained, though a call ends in the middle."""
+    batches = iter(make_batches(drop_remainder=True))
+    data = tf.data.Dataset.from_generator(
+        lambda: batches,
+        output_signature=make_batches(drop_remainder=True).element_spec,
+    ).repeat()
+    assert data.cardinality() == tf.data.INFINITE_CARDINALITY
+    model = make_model(3, jit_compile=True)
+    model.fit(data, steps_per_epoch=9, verbose=0)
+    assert model.batches_seen == 5
+
+
+def test_a_number_among_the_inputs() -> None:
+    """It has no examples to check."""
+
+    class Scaled(training.GradientModel):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x["x"]) * x["factor"]
+
+    model = Scaled()
+    model.compile("sgd", "mse", jit_compile=True, steps_per_execution=2)
+    model.fit(
+        make_batches().map(lambda x, y: ({"x": x, "factor": 2.0}, y)),
+        verbose=0,
+    )
+    assert model.batches_seen == 6
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_an_empty_batch_passes_the_check() -> None:
+    model = make_perceptron()
+    sizes = iter([4, 0, 4])
+    data = tf.data.Dataset.from_generator(
+        lambda: (
+            (np.zeros((size, 784), "float32"), np.zeros(size, "int32"))
+            for size in sizes
+        ),
+        output_signature=(
+            tf.TensorSpec((None, 784), tf.float32),
+            tf.TensorSpec((None,), tf.int32),
+        ),
+    )
+    model.fit(data, verbose=0)
+    assert model.batches_seen == 3
+
+
+def test_only_a_check_of_the_inputs_is_made_before_the_program() -> None:
+    """A check after another layer sees other values."""
+    inputs = keras.Input((784,))
+    scaled = keras.layers.Rescaling(1 / 255)(inputs)
+    outputs = keras.layers.Dense(10, activation="softmax")(
+        layers.PixelRangeCheck()(scaled)
+    )
+    model = models.ImageModel(inputs, outputs)
+    model.compile("sgd", losses.CourseCrossEntropy(), jit_compile=True)
+    model.fit(np.full((8, 784), 200.0), np.zeros(8, int), verbose=0)
+    assert model.batches_seen == 1
+
+
+def test_sparse_batches_are_refused() -> None:
+    model = make_model(2, jit_compile=True)
+    data = make_batches().map(lambda x, y: (tf.sparse.from_dense(x), y))
+    with pytest.raises(ValueError, match=r"dense tensors.*SparseTensorSpec"):
+        model.fit(data, verbose=0)
+
+
+def test_keras_loop_unless_xla_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a GPU, Keras compiles every model that XLA supports."""
+    monkeypatch.setattr(compiled_loop, "stack_batches", None)
+    model = make_model(2, jit_compile="auto")
+    model.jit_compile = True
+    model.fit(make_batches(), verbose=0)
+    assert model.batches_seen == 6
+    loaded = keras.models.clone_model(model)
+    loaded.compile_from_config(
+        make_model(jit_compile=True).get_compile_config()
+    )
+    with pytest.raises(TypeError, match="NoneType"):
+        loaded.fit(make_batches(), verbose=0)
 
 
 def test_endless_batches_are_read_in_order() -> None:

@@ -116,3 +116,41 @@ def test_outputs_in_a_dictionary_of_one() -> None:
     data = tf.data.Dataset.from_tensor_slices((X, {"classes": X[:, :3]}))
     history = model.fit(data.batch(2), verbose=0).history
     assert "accuracy" in history
+
+
+def test_a_metric_with_a_build_of_its_own_is_left_alone() -> None:
+    class Sum(keras.metrics.Metric):
+        def __init__(self, name: str = "sum") -> None:
+            super().__init__(name=name)
+            self.built = False
+
+        def build(self, width: int) -> None:
+            self.total = self.add_weight(
+                name="total", shape=(width,), initializer="zeros"
+            )
+            self.built = True
+
+        def update_state(
+            self, y_true: Any, y_pred: Any, sample_weight: Any = None
+        ) -> None:
+            if not self.built:
+                self.build(y_pred.shape[-1])
+            self.total.assign(self.total + keras.ops.sum(y_pred, 0))
+
+        def result(self) -> Any:
+            return keras.ops.sum(self.total) if self.built else 0.0
+
+    class Summing(training.GradientModel):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.sum = Sum()
+
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            self.sum.update_state(kwargs["y"], kwargs["y_pred"])
+            return keras.ops.mean((kwargs["y"] - kwargs["y_pred"]) ** 2)
+
+    inputs = keras.Input((4,))
+    model = Summing(inputs, keras.layers.Dense(3)(inputs))
+    model.compile("sgd")
+    model.fit(X, X[:, :3], verbose=0)
+    assert model.sum.built

@@ -254,8 +254,10 @@ def test_other_steps_per_call_in_the_next_fit(
     batches = tf.data.Dataset.from_tensor_slices(small_data()).batch(
         4, drop_remainder=True
     )
+    x = batches.map(lambda x, y: x)
     for steps in (1, 5, 2):
         model.steps_per_execution = steps
+        assert len(model.predict(x, verbose=0)) == 20
         before = model.batches_seen
         model.fit(batches.repeat(), steps_per_epoch=10, verbose=0)
         assert model.batches_seen - before == 10
