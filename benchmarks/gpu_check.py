@@ -8,6 +8,7 @@ Every check is a process of its own:
 - parity: training steps of both networks on the GPU and on the CPU, from the
   same weights and on the same batches;
 - precision: the CNN learns in float32, bfloat16 and float16;
+- compiled: many steps in one XLA program give the losses of single steps;
 - devices: `mirrored` and `towers` on all GPUs train as one does;
 - resume: a run that stops and goes on ends with the same bits as one without a
   pause;
@@ -125,16 +126,24 @@ def define_flags() -> None:
 
 
 def build(name: str, **arguments: Any) -> Any:
-    """Returns one of the course's networks, compiled, without dropout."""
+    """Returns one of the course's networks, compiled, without dropout.
+
+    Args:
+        name: One of `NETWORKS`.
+        **arguments: Further arguments of `compile`.
+    """
     keras.utils.set_random_seed(1)
     if name == "perceptron":
         model: Any = models.build_perceptron()
         optimizer: Any = keras.optimizers.SGD(0.01)
     else:
-        model = models.build_cnn(dropout_rate=0.0, **arguments)
+        model = models.build_cnn(dropout_rate=0.0)
         optimizer = optimizers.Adam(1e-4)
     model.compile(
-        optimizer, losses.CourseCrossEntropy("sum"), metrics=["accuracy"]
+        optimizer,
+        losses.CourseCrossEntropy("sum"),
+        metrics=["accuracy"],
+        **arguments,
     )
     return model
 
@@ -210,6 +219,20 @@ def check_precision() -> Iterator[Outcome]:
             f"validation accuracy after {LEARNED} steps, {precision}",
             accuracy["accuracy"],
             ACCURACY,
+        )
+
+
+def check_compiled() -> Iterator[Outcome]:
+    """Compares steps in one XLA program with steps without XLA."""
+    for name in NETWORKS:
+        plain = train(build(name, jit_compile=False), STEPS)
+        model = build(name, jit_compile=True, steps_per_execution=STEPS)
+        train(model, STEPS)
+        yield at_most(
+            "compiled",
+            f"losses of {STEPS} steps in one program, {name}",
+            largest_difference(model.step_log.read(0, STEPS).loss, plain),
+            PARITY,
         )
 
 
@@ -298,6 +321,7 @@ def check_speed() -> Iterator[Outcome]:
 CHECKS: dict[str, Callable[[], Iterator[Outcome]]] = {
     "parity": check_parity,
     "precision": check_precision,
+    "compiled": check_compiled,
     "devices": check_devices,
     "resume": check_resume,
     "speed": check_speed,

@@ -45,7 +45,8 @@ def test_the_cpu_agrees_with_itself(tmp_path: Path) -> None:
     ended = subprocess.run(
         [
             *(sys.executable, str(SCRIPT), f"--json={path}"),
-            *("--check=parity", "--check=devices", "--check=resume"),
+            *("--check=parity", "--check=compiled"),
+            *("--check=devices", "--check=resume"),
         ],
         capture_output=True,
         text=True,
@@ -55,6 +56,7 @@ def test_the_cpu_agrees_with_itself(tmp_path: Path) -> None:
     content = json.loads(path.read_text())
     assert [one["check"] for one in content["outcomes"]] == [
         *["parity"] * 4,
+        *["compiled"] * 2,
         *["devices"] * 2,
         "resume",
     ]
