@@ -120,6 +120,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._accumulation_steps: int | None = None
         self._cannot_end = False
+        self._has_asked_for_xla = False
         # Of the functions that were made, by their names.
         self._steps_per_call: dict[str, int] = {}
 
@@ -311,7 +312,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         replace_empty_epochs(arguments)
         data = arguments["x"]
         self._cannot_end = cannot_end(data)
-        if self.jit_compile and isinstance(data, tf.data.Dataset):
+        if self._compiles("train_step") and isinstance(data, tf.data.Dataset):
             # A compiled call reads all its batches before the first step.
             arguments["x"] = data.prefetch(self.steps_per_execution)
         try:
@@ -553,7 +554,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                     self.check_inputs,
                     lambda: self._cannot_end,
                 )
-                if self.jit_compile and not self.run_eagerly
+                if self._compiles("train_step") and not self.run_eagerly
                 else make_step_loop(self, self.train_step)
             )
 
@@ -669,4 +670,5 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         """Tells whether XLA compiles our loop of this step."""
         # On a GPU, Keras compiles models that have not asked for it. They get
         # Keras' loop, as every evaluation does.
-        return step == "train_step" and self._has_asked_for_xla
+        is_asked = self.jit_compile and self._has_asked_for_xla
+        return is_asked and step == "train_step"
