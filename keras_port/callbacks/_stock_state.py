@@ -70,7 +70,8 @@ class StockState:
             setattr(
                 self.callback, SINCE_SAVING, state[SINCE_SAVING] - self._skipped
             )
-            self.callback._last_batch_seen = None
+            # Before the first batch of an epoch.
+            self.callback._last_batch_seen = -1
 
 
 def find_foreign_value(value: Any, place: str = "") -> str | None:

@@ -194,18 +194,21 @@ class Meeting:
                 self._note_failure(other, error)
                 await asyncio.sleep(PAUSE)
                 continue
-            writer.write(pack({**self._hello, "keep": is_kept}))
-            hello = await read_hello(reader)
-            if hello is None or hello.get("index") != other:
-                # A socket that has reached itself is neither.
-                if hello is None:
-                    self._seen[other] = STRANGE
-                elif hello.get("workers") != self._links.addresses:
-                    self._check(hello)
-            elif self._check(hello) and is_kept:
-                self._keep(hello, reader, writer)
-                return
-            writer.close()
+            # Also when this worker leaves while it waits for the answer.
+            with contextlib.ExitStack() as stack:
+                stack.callback(writer.close)
+                writer.write(pack({**self._hello, "keep": is_kept}))
+                hello = await read_hello(reader)
+                if hello is None or hello.get("index") != other:
+                    # A socket that has reached itself is neither.
+                    if hello is None:
+                        self._seen[other] = STRANGE
+                    elif hello.get("workers") != self._links.addresses:
+                        self._check(hello)
+                elif self._check(hello) and is_kept:
+                    stack.pop_all()
+                    self._keep(hello, reader, writer)
+                    return
             await asyncio.sleep(5 * PAUSE)
 
     def _note_failure(self, other: int, error: Exception) -> None:
@@ -222,17 +225,18 @@ class Meeting:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answers a call."""
-        hello = await read_hello(reader)
-        if hello is None:
-            writer.close()
-            return
-        writer.write(pack(self._hello))
-        if self._check(hello) and hello.get("keep"):
-            self._keep(hello, reader, writer)
-        else:
+        with contextlib.ExitStack() as stack:
+            stack.callback(writer.close)
+            hello = await read_hello(reader)
+            if hello is None:
+                return
+            writer.write(pack(self._hello))
+            if self._check(hello) and hello.get("keep"):
+                stack.pop_all()
+                self._keep(hello, reader, writer)
+                return
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(writer.drain(), ANSWER)
-            writer.close()
 
     def _keep(
         self,

@@ -13,14 +13,16 @@ def flatten_results(results: Mapping[str, Any]) -> dict[str, float]:
 
     A metric with one value per class gives `f1_score_0`, `f1_score_1` and so
     on, and a result that is a dictionary gives a number per key, as in
-    `quality_precision`. What is not a number is left out.
+    `quality_precision`. What is not a number is left out. The loss comes first.
 
     Args:
         results: Numbers, arrays, and lists or dictionaries of them, by name.
     """
+    # Keras sorts the results by name, or not: that changed after 3.12.
+    ordered = sorted(results.items(), key=lambda item: item[0] != "loss")
     return {
         name: value
-        for metric, result in results.items()
+        for metric, result in ordered
         for name, value in _walk(str(metric), result)
     }
 

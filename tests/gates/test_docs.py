@@ -16,17 +16,23 @@ import pytest
 from keras_port.distribution.cluster_config import read_config
 from tests.gates import checkout
 from tests.gates import markdown
+from tests.models.exports import has_litert
 
 PAGES = checkout.pages()
 # `python` is executed. `python tf1` shows the TensorFlow 1 way, and tests/tools
 # runs `python tools` together with other programs; both are compiled here.
 # `python upstream` is executed by tests/upstream/test_reports.py.
-# `python figure` draws with matplotlib; without it such a block is compiled.
-PYTHON = {"python", "python figure", "python tf1", "python tools"}
+# `python figure` draws with matplotlib, and `python litert` exports to LiteRT;
+# without them such a block is compiled.
+PYTHON = {
+    *("python", "python figure", "python litert", "python tf1"),
+    "python tools",
+}
 INFO_STRINGS = PYTHON | {
     *("python upstream", "sh", "console", "text", "json", "yaml"),
     "{toctree}",  # Of docs/index.md, which only the site shows.
 }
+HAS_LITERT = has_litert()
 HAS_MATPLOTLIB = importlib.util.find_spec("matplotlib") is not None
 
 
@@ -51,7 +57,11 @@ def test_the_code_of_a_page_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")  # Draws without a screen.
-    executed = {"python"} | ({"python figure"} if HAS_MATPLOTLIB else set())
+    executed = {"python"}
+    if HAS_MATPLOTLIB:
+        executed.add("python figure")
+    if HAS_LITERT:
+        executed.add("python litert")
     for block in markdown.blocks(page):
         if block.info not in PYTHON:
             continue

@@ -29,6 +29,12 @@ OWN_EXPORTS = pytest.mark.parametrize(
 TOLERANCE = 2e-6
 
 
+def has_litert() -> bool:
+    """Tells whether the installed Keras exports to LiteRT."""
+    major, minor, *_ = keras.__version__.split(".")
+    return (int(major), int(minor)) >= (3, 13)
+
+
 def build(name: str, form: str) -> keras.Model:
     """Returns a model as it is exported.
 

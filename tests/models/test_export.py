@@ -16,6 +16,7 @@ from tests.models.exports import TOLERANCE
 from tests.models.exports import build
 from tests.models.exports import check_outputs
 from tests.models.exports import get_images
+from tests.models.exports import has_litert
 from tests.models.exports import lite_run
 
 
@@ -35,6 +36,7 @@ def test_a_saved_model_computes_the_same(
             served.serve(images * 255)
 
 
+@pytest.mark.skipif(not has_litert(), reason="Keras 3.13 added LiteRT")
 @OWN_EXPORTS
 def test_litert_computes_the_same(
     name: str, form: str, mnist: datasets.Splits, tmp_path: Path

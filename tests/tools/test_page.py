@@ -29,7 +29,7 @@ def sections(page: Path) -> dict[str, list[markdown.Block]]:
         if text.startswith("## ")
     ]
     for block in markdown.blocks(page):
-        if block.info in {"python", "python tools"}:
+        if block.info in {"python", "python litert", "python tools"}:
             before = [text for line, text in headings if line < block.line]
             found.setdefault((before or [""])[-1], []).append(block)
     return found

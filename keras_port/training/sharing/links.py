@@ -335,6 +335,8 @@ class Links:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        # A closed connection frees its socket in the next turn of the loop.
+        await asyncio.sleep(0)
 
     async def _listen(self, index: int, reader: asyncio.StreamReader) -> None:
         peer = self._peers[index]

@@ -75,6 +75,10 @@ KINDS = (
         r".*StatsAggregator.*|(Ordered)?Map(Clear|IncompleteSize|Peek|Size)",
         "reads input",
     ),
+    (
+        r"TFLite_.*|UnidirectionalSequence(Lstm|Rnn)",
+        "is for LiteRT alone",
+    ),
     (r".*Table.*", "looks values up in a table, which is in no checkpoint"),
     (r"Stack.*|TensorArrayGrad.*", "belongs to a gradient of TensorFlow 1"),
     (
