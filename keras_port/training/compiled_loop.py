@@ -71,6 +71,7 @@ def make_compiled_loop(
         return stack.count, model.get_metrics_result()
 
     def steps(iterator: tf.data.Iterator) -> tuple[tf.Tensor, Logs]:
+        check_dense(iterator.element_spec)
         limit = model.steps_per_execution
 
         def run_one_shape(
@@ -98,7 +99,6 @@ def make_compiled_loop(
             # The single batch of `train_on_batch`.
             return one_step(next(iterator))
         choose_metrics(model, iterator.element_spec)
-        check_dense(iterator.element_spec)
         run_steps = endless_steps if is_endless() else steps
         done, logs = run_steps(iterator)
         if not int(done):

@@ -18,7 +18,7 @@ def flatten_results(results: Mapping[str, Any]) -> dict[str, float]:
     Args:
         results: Numbers, arrays, and lists or dictionaries of them, by name.
     """
-    # Keras sorts the results by name, or not: that changed after 3.12.
+    # Keras 3.12 sorts the results by name, Keras 3.15 does not.
     ordered = sorted(results.items(), key=lambda item: item[0] != "loss")
     return {
         name: value

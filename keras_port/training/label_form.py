@@ -91,8 +91,11 @@ def choose_metrics(model: keras.Model, element_spec: Any) -> None:
         model: A compiled model.
         element_spec: That of the batches.
     """
-    unbuilt, outputs = list_unbuilt(model), find_outputs(model)
-    if not unbuilt or outputs is None:
+    unbuilt = list_unbuilt(model)
+    if not unbuilt:
+        return  # In every call but the first.
+    outputs = find_outputs(model)
+    if outputs is None:
         return
     _, labels, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
     specs = tf.nest.flatten(labels)

@@ -36,7 +36,7 @@ def test_a_saved_model_computes_the_same(
             served.serve(images * 255)
 
 
-@pytest.mark.skipif(not has_litert(), reason="Keras 3.13 added LiteRT")
+@pytest.mark.skipif(not has_litert(), reason="Keras 3.12 has no LiteRT")
 @OWN_EXPORTS
 def test_litert_computes_the_same(
     name: str, form: str, mnist: datasets.Splits, tmp_path: Path
