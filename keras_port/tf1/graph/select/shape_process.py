@@ -70,78 +70,100 @@ class ShapeProcess:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_ready = False
         self._owner = 0
 
     def ask(self, parts: Sequence[bytes]) -> dict[str, Any]:
         """Returns the answer to a question.
 
         Raises:
-            ValueError: If the process ends, or takes too long.
+            ValueError: If the process ends on this question, or takes too
+                long.
         """
         with self._lock:
-            process = self._get()
-            answer: dict[str, Any] | None = None
+            process, is_new = self._get()
             try:
-                answer = self._exchange(process, parts, ANSWER_SECONDS)
-            finally:
-                # Whatever is left of a question must not answer the next one.
-                if answer is None:
-                    self._end()
-        if answer is None:
-            raise ValueError(
-                "TensorFlow ended on this graph: it took more than "
-                f"{GRAPH_BYTES:,} bytes or {ANSWER_SECONDS} seconds to find "
-                "shapes, or an operation of the graph is broken. The file is "
-                "damaged or malicious."
-            )
-        return answer
-
-    def _get(self) -> subprocess.Popen[bytes]:
-        """Returns the process, started if it is not there."""
-        # After a fork, the process belongs to the parent.
-        if self._process is None or self._owner != os.getpid():
-            self._process = None
-        elif self._process.poll() is not None:
-            self._end()
-        if self._process is None:
-            self._owner, self._is_ready = os.getpid(), False
-            with contextlib.suppress(OSError):
-                self._process = start()
-        elif self._is_ready:
-            return self._process
-        if self._process is not None:
-            self._is_ready = (
-                self._exchange(self._process, (), START_SECONDS) is not None
-            )
-            if self._is_ready:
-                return self._process
-            self._end()
+                try:
+                    return self._exchange(process, parts, ANSWER_SECONDS)
+                except EOFError:
+                    if is_new:
+                        raise
+                    # It may have waited for too long, or hold the memory of
+                    # earlier graphs. A new one shows if the graph ends it.
+                    process, _ = self._get()
+                    return self._exchange(process, parts, ANSWER_SECONDS)
+            except EOFError:
+                reason = (
+                    f"finding shapes took more than {GRAPH_BYTES:,} bytes, or "
+                    "an operation of the graph is broken"
+                )
+            except TimeoutError:
+                reason = f"finding shapes took over {ANSWER_SECONDS} seconds"
         raise ValueError(
-            "the Python process that finds the shapes of a graph did not "
-            f"start. Tried: {sys.executable!r}"
+            f"TensorFlow ended on this graph: {reason}. The file is damaged "
+            "or malicious."
         )
+
+    def _get(self) -> tuple[subprocess.Popen[bytes], bool]:
+        """Returns the process, and whether it was started just now."""
+        # After a fork, the process belongs to the parent.
+        if self._process is not None and self._owner != os.getpid():
+            self._process = None
+        if self._process is not None and self._process.poll() is None:
+            return self._process, False
+        self._end()
+        self._owner = os.getpid()
+        is_ready = False
+        try:
+            self._process = start()
+            self._exchange(self._process, (), START_SECONDS)
+            is_ready = True
+        except (EOFError, OSError):
+            raise ValueError(
+                "the Python process that finds the shapes of a graph did not "
+                f"start. Tried: {sys.executable!r}"
+            ) from None
+        finally:
+            if not is_ready:
+                self._end()
+        return self._process, True
 
     def _exchange(
         self,
         process: subprocess.Popen[bytes],
         parts: Sequence[bytes],
         seconds: float,
-    ) -> dict[str, Any] | None:
-        """Returns the answer, or `None` if the process ends or is too slow."""
+    ) -> dict[str, Any]:
+        """Returns the answer to a question, or ends the process.
+
+        Raises:
+            EOFError: If the process has ended.
+            TimeoutError: If there is no answer in time.
+        """
         assert process.stdin is not None
         assert process.stdout is not None
-        timer = threading.Timer(seconds, process.kill)
+        is_late = threading.Event()
+
+        def stop() -> None:
+            is_late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, stop)
         timer.daemon = True
         timer.start()
+        content: bytes | None = None
         try:
             for part in parts:
                 write_part(process.stdin, part)
             content = read_part(process.stdout)
         except (EOFError, OSError):
-            return None
+            if is_late.is_set():
+                raise TimeoutError from None
+            raise EOFError from None
         finally:
             timer.cancel()
+            # Whatever is left of a question must not answer the next one.
+            if content is None:
+                self._end()
         answer: dict[str, Any] = json.loads(content)
         return answer
 
