@@ -29,6 +29,7 @@ from keras_port.callbacks._steps import get_step
 from keras_port.callbacks._stock_state import STOCK_CALLBACKS
 from keras_port.callbacks._stock_state import StockState
 from keras_port.callbacks._stock_state import find_foreign_value
+from keras_port.callbacks._train_function import TrainFunction
 from keras_port.callbacks._train_function import unwrap_train_function
 from keras_port.callbacks._train_function import wrap_train_function
 from keras_port.callbacks.evaluation_listener import get_channel
@@ -490,7 +491,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self._progress.start_epoch(epoch)
         self._every.restart(get_step(self.model))
 
-    def _skip(self, iterator: Any) -> dict[str, Any] | None:
+    def _skip(
+        self, function: TrainFunction, iterator: Any
+    ) -> dict[str, Any] | None:
         """Returns logs in place of a step that is done, or `None`."""
         if self._is_over:
             # Keras asks the metrics for their values, also after no step.
@@ -499,9 +502,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
             return {}
         self._restore_metrics(iterator)
-        for _ in range(self._batches_to_drop):
-            next(iterator)
-        self._batches_to_drop = 0
+        if self._batches_to_drop:
+            function.drop_batches(iterator, self._batches_to_drop)
+            self._batches_to_drop = 0
         if self._calls_to_skip:
             self._calls_to_skip -= 1
             return {}

@@ -1,7 +1,8 @@
 """Images as arrays, and batches as a pure function of (seed, step)."""
 
-from keras_port.datasets._known_labels import known_labels as known_labels
 from keras_port.datasets._mapped import is_mapped as is_mapped
+from keras_port.datasets._own_batches import MakeStacks as MakeStacks
+from keras_port.datasets._own_batches import get_own_batches as get_own_batches
 from keras_port.datasets.digit_picture import center_digit
 from keras_port.datasets.digit_picture import read_digit
 from keras_port.datasets.idx import read_idx

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import functools
 import math
 from typing import Any
 
@@ -9,8 +10,9 @@ import tensorflow as tf
 
 from keras_port._support import INT64_MAX
 from keras_port._support import check_integer
-from keras_port.datasets._known_labels import note_labels
 from keras_port.datasets._mapped import row_gatherer
+from keras_port.datasets._own_batches import OwnBatches
+from keras_port.datasets._own_batches import note_own_batches
 from keras_port.datasets.image_split import ImageSplit
 from keras_port.datasets.pixels import scale_pixels
 from keras_port.datasets.random_shift import shift_randomly
@@ -99,48 +101,139 @@ def shuffled_batches(
         "max_shift", max_shift, minimum=0, maximum=min(split.images.shape[1:])
     )
 
-    # Outside of the function that makes a batch: it captures the two tensors
-    # by reference, and the graph holds no copy of them.
-    held_shape = split.images.shape[1:] if max_shift else shape
-    gather_images = row_gatherer(split.images, held_shape)
-    labels = tf.constant(split.labels, tf.int32)
-
-    def make_batch(
-        indices: tf.Tensor, step: tf.Tensor | None = None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        classes = tf.gather(labels, indices)
-        if one_hot:
-            classes = tf.one_hot(classes, split.num_classes)
-        pixels = gather_images(indices)
-        if step is not None:
-            pixels = shift_randomly(pixels, max_shift, seed, step)
-            pixels = tf.reshape(pixels, (-1, *shape))
-            pixels = tf.ensure_shape(pixels, (indices.shape[0], *shape))
-        return scale_pixels(pixels) if scale else pixels, classes
-
-    stream = shuffled_indices(
-        len(split), seed, start_batch * batch_size, epochs
+    maker = BatchMaker(
+        split,
+        batch_size,
+        seed=seed,
+        epochs=epochs,
+        image_shape=shape,
+        one_hot=one_hot,
+        max_shift=max_shift,
+        scale=scale,
     )
-    # The shape of a batch is known, unless the last one is smaller.
-    is_filled = epochs is None or epochs * len(split) % batch_size == 0
-    batches = stream.rebatch(batch_size, drop_remainder=is_filled)
     # `rebatch` does not know how many batches it makes.
     length = tf.data.experimental.assert_cardinality(
         tf.data.INFINITE_CARDINALITY
         if epochs is None
         else -(-epochs * len(split) // batch_size) - start_batch
     )
-    if max_shift:
-        numbered = batches.enumerate(start_batch)
-        batches = map_dataset(
-            numbered, lambda step, indices: make_batch(indices, step)
-        )
-    else:
-        batches = map_dataset(batches, make_batch)
-    batches = batches.apply(length).prefetch(PREFETCHED)
-    batches = batches.with_options(batch_options())
-    note_labels(batches, split.labels)
+    batches = maker.make_batches(start_batch).apply(length)
+    batches = batches.prefetch(PREFETCHED).with_options(batch_options())
+
+    # Tracing its functions takes as long as many steps of a small model.
+    @functools.lru_cache(maxsize=1)
+    def make_stacks(skipped: int, rows: int) -> tf.data.Dataset:
+        stacks = maker.make_stacks(start_batch + skipped, rows)
+        return stacks.prefetch(1).with_options(batch_options())
+
+    own = OwnBatches(split.labels, make_stacks if epochs is None else None)
+    note_own_batches(batches, own)
     return batches
+
+
+class BatchMaker:
+    """Makes datasets of batches, or of stacks of batches.
+
+    Args:
+        split: The images and labels.
+        batch_size: Examples in each batch.
+        seed: The seed of all orders.
+        epochs: Number of epochs after which the batches end, or `None`.
+        image_shape: Shape of one image in the batch.
+        one_hot: Whether labels are one-hot rows.
+        max_shift: Largest random shift of an image in pixels.
+        scale: Whether the images are scaled.
+    """
+
+    def __init__(
+        self,
+        split: ImageSplit,
+        batch_size: int,
+        *,
+        seed: int,
+        epochs: int | None,
+        image_shape: tuple[int, ...],
+        one_hot: bool,
+        max_shift: int,
+        scale: bool,
+    ) -> None:
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epochs = epochs
+        self._count = len(split)
+        self._image_shape = image_shape
+        self._num_classes = split.num_classes if one_hot else None
+        self._max_shift = max_shift
+        self._scale = scale
+        # Outside of the function that makes a batch: it captures the two
+        # tensors by reference, and the graph holds no copy of them.
+        own_shape = split.images.shape[1:]
+        self._gather_images = row_gatherer(
+            split.images, own_shape if max_shift else image_shape
+        )
+        self._labels = tf.constant(split.labels, tf.int32)
+
+    def make_batches(self, start: int) -> tf.data.Dataset:
+        """Returns the batches from number `start` on."""
+        # The shape of a batch is known, unless the last one is smaller.
+        is_filled = (
+            self._epochs is None
+            or self._epochs * self._count % self._batch_size == 0
+        )
+        indices = self._make_indices(start).rebatch(
+            self._batch_size, drop_remainder=is_filled
+        )
+        if not self._max_shift:
+            return map_dataset(indices, self._make_batch)
+        return map_dataset(
+            indices.enumerate(start),
+            lambda step, indices: self._make_batch(indices, step),
+        )
+
+    def make_stacks(self, start: int, rows: int) -> tf.data.Dataset:
+        """Returns the batches from number `start` on, `rows` at once.
+
+        Args:
+            start: Number of the first batch.
+            rows: Batches in a stack, shape (rows, batch_size, ...).
+        """
+        if self._max_shift:
+            return self.make_batches(start).batch(rows, drop_remainder=True)
+        # Images are gathered once for a stack, not for every batch.
+        indices = self._make_indices(start).rebatch(
+            rows * self._batch_size, drop_remainder=True
+        )
+        return map_dataset(
+            indices,
+            lambda indices: tuple(
+                tf.reshape(part, (rows, self._batch_size, *part.shape[1:]))
+                for part in self._make_batch(indices)
+            ),
+        )
+
+    def _make_indices(self, start: int) -> tf.data.Dataset:
+        first = start * self._batch_size
+        return shuffled_indices(self._count, self._seed, first, self._epochs)
+
+    def _make_batch(
+        self, indices: tf.Tensor, step: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the images and labels of some indices.
+
+        Args:
+            indices: The places of the examples in the split.
+            step: The number of the batch, if its images are shifted.
+        """
+        classes = tf.gather(self._labels, indices)
+        if self._num_classes is not None:
+            classes = tf.one_hot(classes, self._num_classes)
+        pixels = self._gather_images(indices)
+        if step is not None:
+            pixels = shift_randomly(pixels, self._max_shift, self._seed, step)
+            shape = self._image_shape
+            pixels = tf.reshape(pixels, (-1, *shape))
+            pixels = tf.ensure_shape(pixels, (indices.shape[0], *shape))
+        return scale_pixels(pixels) if self._scale else pixels, classes
 
 
 def shuffled_indices(

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
+import weakref
 
 import keras
 import tensorflow as tf
 
+from keras_port.datasets import MakeStacks
 from keras_port.training.label_form import choose_metrics
 from keras_port.training.step_loop import Logs
 from keras_port.training.step_loop import Step
@@ -14,13 +16,8 @@ from keras_port.training.step_loop import drop_optionals
 from keras_port.training.step_loop import trace
 
 
-def make_compiled_loop(
-    model: keras.Model,
-    step: Step,
-    check_inputs: Callable[[Any], list[tf.Operation]],
-    is_endless: Callable[[], bool],
-) -> Callable[[Any], Logs]:
-    """Returns a function that runs `steps_per_execution` steps in one program.
+class CompiledLoop:
+    """Runs `steps_per_execution` steps in one program.
 
     Keras compiles a single step and calls it for every batch. The step of a
     small model takes less time than the call. Here XLA compiles the loop, too:
@@ -32,47 +29,102 @@ def make_compiled_loop(
         check_inputs: Returns operations that fail for invalid inputs. They run
             before the program, because XLA drops them. Called with the first
             example of every batch, as one batch.
-        is_endless: Tells before a call whether the batches cannot end.
-
-    Returns:
-        A function that takes an iterator of batches and returns the metrics'
-        running values. Without a batch it raises `StopIteration`, which ends
-        the epoch in `fit`.
+        get_make_stacks: Returns the function that makes stacks of the batches
+            of this `fit`, that of `OwnBatches`, or `None` if there is none.
     """
 
-    # XLA compiles it once for every shape of a stack, whatever the count.
-    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)  # type: ignore[untyped-decorator]
-    def run_program(batches: Any, count: tf.Tensor) -> None:
-        def one_more(done: tf.Tensor) -> tuple[tf.Tensor]:
-            step(map_parts(lambda rows: rows[done], batches))
-            return (done + 1,)
-
-        tf.while_loop(
-            lambda done: done < count,
-            one_more,
-            [tf.constant(0)],
-            parallel_iterations=1,
+    def __init__(
+        self,
+        model: keras.Model,
+        step: Step,
+        check_inputs: Callable[[Any], list[tf.Operation]],
+        get_make_stacks: Callable[[], MakeStacks | None],
+    ) -> None:
+        self._model = model
+        self._step = step
+        self._check_inputs = check_inputs
+        self._get_make_stacks = get_make_stacks
+        # The stacks that are read in place of the batches of an iterator.
+        self._readers: weakref.WeakKeyDictionary[
+            tf.data.Iterator, tf.data.Iterator
+        ] = weakref.WeakKeyDictionary()
+        self._traced_batch = trace(self._train_on_batch)
+        self._traced_batches = trace(self._train_on_batches)
+        self._traced_stack = trace(self._train_on_next_stack)
+        # XLA compiles it once for every shape of a stack, whatever the count.
+        self._program = tf.function(
+            self._run_steps,
+            jit_compile=True,
+            reduce_retracing=True,
+            autograph=False,
         )
 
-    def run(stack: Stack) -> None:
-        inputs, *_ = keras.utils.unpack_x_y_sample_weight(stack.batches)
-        checks = check_inputs(map_parts(take_first_examples, inputs))
-        with tf.control_dependencies(checks):
-            run_program(stack.batches, stack.count)
+    def __call__(self, iterator: Any) -> Logs:
+        """Runs the next steps.
 
-    def one_step(batch: Any) -> Logs:
-        run(stack_one(drop_optionals(batch)))
-        logs: Logs = model.get_metrics_result()
+        Args:
+            iterator: The batches.
+
+        Returns:
+            The metrics' running values.
+
+        Raises:
+            StopIteration: If there is no batch, which ends the epoch in `fit`.
+        """
+        logs: Logs
+        if not isinstance(iterator, tf.data.Iterator):
+            # The single batch of `train_on_batch`.
+            logs = self._traced_batch(next(iterator))
+            return logs
+        choose_metrics(self._model, iterator.element_spec)
+        stacks = self._get_stacks(iterator)
+        if stacks is not None:
+            logs = self._traced_stack(stacks)
+            return logs
+        done, logs = self._traced_batches(iterator)
+        if not int(done):
+            raise StopIteration
         return logs
 
-    def endless_steps(iterator: tf.data.Iterator) -> tuple[tf.Tensor, Logs]:
-        stack = stack_endless_batches(iterator, model.steps_per_execution)
-        run(stack)
-        return stack.count, model.get_metrics_result()
+    def drop_batches(self, iterator: tf.data.Iterator, count: int) -> None:
+        """Passes over batches that are not trained on.
 
-    def steps(iterator: tf.data.Iterator) -> tuple[tf.Tensor, Logs]:
+        Args:
+            iterator: The batches, of which none was read.
+            count: Number of batches.
+        """
+        if self._get_stacks(iterator, start=count) is None:
+            for _ in range(count):
+                next(iterator)
+
+    def _get_stacks(
+        self, iterator: tf.data.Iterator, start: int = 0
+    ) -> tf.data.Iterator | None:
+        """Returns the stacks to read in place of single batches."""
+        make_stacks = self._get_make_stacks()
+        if make_stacks is None:
+            return None
+        if iterator not in self._readers:
+            stacks = make_stacks(start, self._model.steps_per_execution)
+            self._readers[iterator] = iter(stacks)
+        return self._readers[iterator]
+
+    def _train_on_batch(self, batch: Any) -> Logs:
+        self._train_on_stack(stack_one(drop_optionals(batch)))
+        logs: Logs = self._model.get_metrics_result()
+        return logs
+
+    def _train_on_next_stack(self, stacks: tf.data.Iterator) -> Logs:
+        rows = tf.constant(self._model.steps_per_execution)
+        self._train_on_stack(Stack(stacks.get_next(), rows))
+        logs: Logs = self._model.get_metrics_result()
+        return logs
+
+    def _train_on_batches(
+        self, iterator: tf.data.Iterator
+    ) -> tuple[tf.Tensor, Logs]:
         check_dense(iterator.element_spec)
-        limit = model.steps_per_execution
+        limit = self._model.steps_per_execution
 
         def run_one_shape(
             done: tf.Tensor, first: tf.experimental.Optional
@@ -80,7 +132,7 @@ def make_compiled_loop(
             stack, other = stack_batches(
                 iterator, first, rows=limit, most=limit - done
             )
-            run(stack)
+            self._train_on_stack(stack)
             return done + stack.count, other
 
         done, _ = tf.while_loop(
@@ -89,23 +141,28 @@ def make_compiled_loop(
             [tf.constant(0), iterator.get_next_as_optional()],
             parallel_iterations=1,
         )
-        return done, model.get_metrics_result()
+        return done, self._model.get_metrics_result()
 
-    one_step, steps = trace(one_step), trace(steps)
-    endless_steps = trace(endless_steps)
+    def _train_on_stack(self, stack: "Stack") -> None:
+        """Checks the inputs of a stack, and runs the program over it."""
+        inputs, *_ = keras.utils.unpack_x_y_sample_weight(stack.batches)
+        checks = self._check_inputs(map_parts(take_first_examples, inputs))
+        with tf.control_dependencies(checks):
+            self._program(stack.batches, stack.count)
 
-    def function(iterator: Any) -> Logs:
-        if not isinstance(iterator, tf.data.Iterator):
-            # The single batch of `train_on_batch`.
-            return one_step(next(iterator))
-        choose_metrics(model, iterator.element_spec)
-        run_steps = endless_steps if is_endless() else steps
-        done, logs = run_steps(iterator)
-        if not int(done):
-            raise StopIteration
-        return logs
+    def _run_steps(self, batches: Any, count: tf.Tensor) -> None:
+        """The steps of the program."""
 
-    return function
+        def one_more(done: tf.Tensor) -> tuple[tf.Tensor]:
+            self._step(map_parts(lambda rows: rows[done], batches))
+            return (done + 1,)
+
+        tf.while_loop(
+            lambda done: done < count,
+            one_more,
+            [tf.constant(0)],
+            parallel_iterations=1,
+        )
 
 
 class Stack(NamedTuple):
@@ -149,46 +206,6 @@ def check_dense(element_spec: Any) -> None:
                 f"{type(spec).__name__}. Convert them by `tf.sparse.to_dense` "
                 "or `to_tensor`, or compile the model with `jit_compile=False`."
             )
-
-
-def stack_endless_batches(iterator: tf.data.Iterator, limit: int) -> Stack:
-    """Reads and stacks batches of one known shape that never end.
-
-    Args:
-        iterator: The batches.
-        limit: The number of batches to read.
-    """
-    specs = tf.nest.flatten(iterator.element_spec)
-    [resource] = tf.nest.flatten(iterator, expand_composites=True)
-    arrays = [
-        tf.TensorArray(spec.dtype, size=limit, element_shape=spec.shape)
-        for spec in specs
-    ]
-
-    def add(count: tf.Tensor, arrays: Any) -> Any:
-        # `get_next` reads in another thread, and changing to it and back takes
-        # as long as a step of the perceptron. This reads in the same thread,
-        # but at the end of the data, what was read before is lost.
-        parts = tf.raw_ops.IteratorGetNextSync(
-            iterator=resource,
-            output_types=[spec.dtype for spec in specs],
-            output_shapes=[spec.shape for spec in specs],
-        )
-        return count + 1, [
-            array.write(count, part)
-            for array, part in zip(arrays, parts, strict=True)
-        ]
-
-    _, arrays = tf.while_loop(
-        lambda count, _: count < limit,
-        add,
-        [tf.constant(0), arrays],
-        parallel_iterations=1,
-    )
-    batches = tf.nest.pack_sequence_as(
-        iterator.element_spec, [array.stack() for array in arrays]
-    )
-    return Stack(batches, tf.constant(limit))
 
 
 def stack_batches(

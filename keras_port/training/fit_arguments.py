@@ -8,8 +8,6 @@ import warnings
 import keras
 import tensorflow as tf
 
-from keras_port.datasets import known_labels
-
 
 def bind_arguments(
     method: Callable[..., Any], *args: Any, **kwargs: Any
@@ -71,15 +69,6 @@ def is_endless(data: Any) -> bool:
     if not isinstance(data, tf.data.Dataset):
         return False
     return bool(data.cardinality() == tf.data.INFINITE_CARDINALITY)
-
-
-def cannot_end(data: Any) -> bool:
-    """Tells whether `data` are endless `shuffled_batches` of one shape.
-
-    A dataset may end although its cardinality is infinite: a generator that is
-    repeated, but gives its elements only once.
-    """
-    return is_endless(data) and known_labels(data) is not None
 
 
 class TrainingIsOverError(Exception):

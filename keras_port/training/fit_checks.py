@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_port._support import check_integer
 from keras_port._support import graph_check
-from keras_port.datasets import known_labels
+from keras_port.datasets import get_own_batches
 from keras_port.losses import CourseCrossEntropy
 from keras_port.losses import check_labels
 from keras_port.training.loss_reduction import check_divisible
@@ -139,9 +139,9 @@ def check_labels_in(x: Any, y: Any, labels: LabelRange) -> Any:
         spec[1].shape, labels.num_classes
     ):
         return x
-    known = known_labels(x)
-    if known is not None:
-        labels.check(known)
+    own = get_own_batches(x)
+    if own is not None:
+        labels.check(own.labels)
         return x
 
     # Made of TensorFlow's operations alone, so AutoGraph has nothing to do.

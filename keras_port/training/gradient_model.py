@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from keras_port._support import replica_context
 from keras_port._support import value_errors
-from keras_port.training.compiled_loop import make_compiled_loop
+from keras_port.datasets import MakeStacks
+from keras_port.datasets import get_own_batches
+from keras_port.training.compiled_loop import CompiledLoop
 from keras_port.training.example_selection import HardExamples
 from keras_port.training.fit_arguments import TrainingIsOverError
 from keras_port.training.fit_arguments import bind_arguments
-from keras_port.training.fit_arguments import cannot_end
 from keras_port.training.fit_arguments import check_length
 from keras_port.training.fit_arguments import end_callbacks
 from keras_port.training.fit_arguments import interrupt_callbacks
@@ -119,7 +120,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             self.__class__ = functional_class(cls)
         super().__init__(*args, **kwargs)
         self._accumulation_steps: int | None = None
-        self._cannot_end = False
+        self._make_stacks: MakeStacks | None = None
         self._has_asked_for_xla = False
         # Of the functions that were made, by their names.
         self._steps_per_call: dict[str, int] = {}
@@ -310,11 +311,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 "what they train", list_deciding_arguments(self, arguments)
             )
         replace_empty_epochs(arguments)
-        data = arguments["x"]
-        self._cannot_end = cannot_end(data)
-        if self._compiles("train_step") and isinstance(data, tf.data.Dataset):
-            # A compiled call reads all its batches before the first step.
-            arguments["x"] = data.prefetch(self.steps_per_execution)
+        self._prepare_compiled_loop(arguments)
         try:
             with value_errors(), lost_worker_errors(self):
                 # By position: mlflow samples the data for a signature there.
@@ -326,7 +323,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             interrupt_callbacks(arguments)
             raise
         finally:
-            self._cannot_end = False
+            self._make_stacks = None
 
     def compute_gradients(
         self, x: Any, y: Any, sample_weight: Any = None
@@ -548,11 +545,11 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             super().make_train_function(force)
         elif force or self.train_function is None:
             self.train_function = (
-                make_compiled_loop(
+                CompiledLoop(
                     self,
                     self.train_step,
                     self.check_inputs,
-                    lambda: self._cannot_end,
+                    lambda: self._make_stacks,
                 )
                 if self._compiles("train_step") and not self.run_eagerly
                 else make_step_loop(self, self.train_step)
@@ -586,6 +583,26 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         made_for = self._steps_per_call.get(name)
         self._steps_per_call[name] = self.steps_per_execution
         return made_for not in (None, self.steps_per_execution)
+
+    def _prepare_compiled_loop(self, arguments: dict[str, Any]) -> None:
+        """Decides how a compiled loop reads the batches of this `fit`.
+
+        A call reads all of them before its first step.
+
+        Args:
+            arguments: Arguments of `fit`.
+        """
+        data = arguments["x"]
+        if not self._compiles("train_step") or not isinstance(
+            data, tf.data.Dataset
+        ):
+            return
+        own = get_own_batches(data)
+        # With class weights, Keras makes other batches of them.
+        if own is not None and arguments.get("class_weight") is None:
+            self._make_stacks = own.make_stacks
+        if self._make_stacks is None:
+            arguments["x"] = data.prefetch(self.steps_per_execution)
 
     def _make_sharing(self) -> Sharing:
         """Returns how the devices of this model share a batch."""

@@ -76,6 +76,17 @@ def test_fit_calls_train_function_and_logs_what_it_returns() -> None:
     assert seen == [1.0]
 
 
+def test_fit_passes_the_same_iterator_to_every_call() -> None:
+    model = compiled_recorder(*[{"loss": 1.0}] * 4)
+    dataset = tf.data.Dataset.from_tensor_slices(small_arrays(24)).batch(8)
+    model.fit(
+        dataset.repeat(), steps_per_epoch=6, epochs=2, verbose=0, shuffle=False
+    )
+    first, *others = model.received
+    assert len(others) == 3
+    assert all(one is first for one in others)
+
+
 def test_fit_ends_an_epoch_at_stop_iteration() -> None:
     model = compiled_recorder({"loss": 1.0}, {"loss": 2.0}, StopIteration)
     dataset = tf.data.Dataset.from_tensor_slices(small_arrays(24)).batch(8)

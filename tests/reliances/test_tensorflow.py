@@ -164,24 +164,3 @@ def write_texts(writer: tf.summary.SummaryWriter) -> None:
         for step in range(1000):
             tf.summary.text("text", "x" * 100, step=step)
             writer.flush()
-
-
-def test_an_iterator_is_read_by_its_resource() -> None:
-    """`training/compiled_loop.py` reads it without changing the thread."""
-    iterator = iter(tf.data.Dataset.range(3))
-    [resource] = tf.nest.flatten(iterator, expand_composites=True)
-    assert resource.dtype == tf.resource
-    assert int(next(iterator)) == 0
-
-    @tf.function
-    def read(iterator: tf.data.Iterator) -> list[tf.Tensor]:
-        [resource] = tf.nest.flatten(iterator, expand_composites=True)
-        found: list[tf.Tensor] = tf.raw_ops.IteratorGetNextSync(
-            iterator=resource, output_types=[tf.int64], output_shapes=[[]]
-        )
-        return found
-
-    assert int(read(iterator)[0]) == 1
-    assert int(next(iterator)) == 2
-    with pytest.raises(tf.errors.OutOfRangeError):
-        read(iterator)

@@ -374,12 +374,60 @@ def test_keras_loop_unless_xla_is_asked_for(
         loaded.fit(make_batches(), verbose=0)
 
 
-def test_endless_batches_are_read_in_order() -> None:
-    """And no more of them than the call needs."""
-    iterator = iter(make_batches(drop_remainder=True).repeat())
-    stack = compiled_loop.stack_endless_batches(iterator, 3)
-    assert int(stack.count) == 3
-    x, y = stack.batches
-    np.testing.assert_array_equal(x.numpy().reshape(12, 3), INPUTS[:12])
-    np.testing.assert_array_equal(y.numpy().reshape(12, 1), TARGETS[:12])
-    np.testing.assert_array_equal(next(iterator)[0], INPUTS[12:16])
+@pytest.mark.parametrize("max_shift", [0, 2])
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_shuffled_batches_are_read_as_stacks_of_the_same_batches(
+    max_shift: int, one_hot: bool
+) -> None:
+    split = datasets.load_mnist().validation
+    batches = datasets.shuffled_batches(
+        split, 1500, seed=1, start_batch=2, max_shift=max_shift, one_hot=one_hot
+    )
+    own = datasets.get_own_batches(batches)
+    assert own is not None
+    assert own.make_stacks is not None
+    # Batches 3 to 8, of 5,000 images: they span epochs.
+    stacks = list(own.make_stacks(1, 3).take(2))
+    expected = list(batches.skip(1).take(6))
+    for part in (0, 1):
+        np.testing.assert_array_equal(
+            np.concatenate([stack[part] for stack in stacks]),
+            np.stack([batch[part] for batch in expected]),
+        )
+
+
+def test_batches_that_are_dropped_are_not_trained_on(
+    tmp_path: pathlib.Path,
+) -> None:
+    """By a resumed training whose data starts at the beginning."""
+    split = datasets.load_mnist().validation
+
+    def fit(name: str, total: int, steps: int) -> Any:
+        keras.utils.set_random_seed(1)
+        model = models.build_perceptron()
+        model.compile(
+            "sgd",
+            losses.CourseCrossEntropy(),
+            jit_compile=True,
+            steps_per_execution=steps,
+        )
+        model.fit(
+            datasets.shuffled_batches(split, 100, seed=1),
+            steps_per_epoch=total,
+            callbacks=[callbacks.TrainingState(tmp_path / name)],
+            verbose=0,
+        )
+        return model
+
+    whole = fit("whole", 12, 4)
+    fit("parts", 6, 3)
+    assert_same_bits(whole, fit("parts", 12, 2))
+    # Single batches are not the ones that class weights go to.
+    other = make_perceptron()
+    other.fit(
+        datasets.shuffled_batches(split, 100, seed=1),
+        steps_per_epoch=3,
+        class_weight=dict.fromkeys(range(10), 0.0),
+        verbose=0,
+    )
+    np.testing.assert_array_equal(other.get_weights()[0], 0)
