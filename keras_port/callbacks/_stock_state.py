@@ -29,15 +29,10 @@ class StockState:
 
     Args:
         callback: One of `STOCK_CALLBACKS`.
-        skipped: Batches that `fit` is going to skip. Keras calls the callbacks
-            for them once more. Defaults to 0.
     """
 
-    def __init__(
-        self, callback: keras.callbacks.Callback, *, skipped: int = 0
-    ) -> None:
+    def __init__(self, callback: keras.callbacks.Callback) -> None:
         self.callback = callback
-        self._skipped = skipped
         self.state_name = type(callback).__name__
         monitor = getattr(callback, "monitor", None)
         if monitor is not None:
@@ -65,13 +60,18 @@ class StockState:
         for name, value in state.items():
             setattr(self.callback, name, value)
         if SINCE_SAVING in state:
-            # Without them the skipped batches would count once more, and a
-            # file of an earlier batch would get the weights of a later one.
-            setattr(
-                self.callback, SINCE_SAVING, state[SINCE_SAVING] - self._skipped
-            )
             # Before the first batch of an epoch.
             self.callback._last_batch_seen = -1
+
+    def expect_skipped(self, batches: int) -> None:
+        """Lets batches that `fit` skips not count once more.
+
+        Keras calls the callback for them, and it would write the weights of a
+        later batch to a file of an earlier one.
+        """
+        if hasattr(self.callback, SINCE_SAVING):
+            count = getattr(self.callback, SINCE_SAVING) - batches
+            setattr(self.callback, SINCE_SAVING, count)
 
 
 def find_foreign_value(value: Any, place: str = "") -> str | None:

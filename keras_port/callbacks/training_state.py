@@ -16,6 +16,8 @@ from keras_port._support import check_integer
 from keras_port._support import format_call
 from keras_port._support import local_path
 from keras_port.callbacks import _model_state
+from keras_port.callbacks._callback_states import CallbackStates
+from keras_port.callbacks._callback_states import check_participant
 from keras_port.callbacks._position import Position
 from keras_port.callbacks._position import Progress
 from keras_port.callbacks._position import count_batches
@@ -27,8 +29,6 @@ from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
 from keras_port.callbacks._stock_state import STOCK_CALLBACKS
-from keras_port.callbacks._stock_state import StockState
-from keras_port.callbacks._stock_state import find_foreign_value
 from keras_port.callbacks._train_function import TrainFunction
 from keras_port.callbacks._train_function import unwrap_train_function
 from keras_port.callbacks._train_function import wrap_train_function
@@ -77,9 +77,6 @@ INTERRUPTED: "weakref.WeakSet[keras.Model]" = weakref.WeakSet()
 STOPPED: "weakref.WeakKeyDictionary[keras.Model, Stop]" = (
     weakref.WeakKeyDictionary()
 )
-# Callbacks that only show the training: a program may add them and leave them
-# out.
-DISPLAYS = ("StepProgress", "TensorBoard")
 
 
 class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
@@ -180,8 +177,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         for callback in stateful_callbacks:
-            if not isinstance(callback, STOCK_CALLBACKS):
-                check_participant(callback)
+            check_participant(callback)
         self.directory = local_path("directory", directory)
         self.save_freq = check_integer("save_freq", save_freq)
         self.max_to_keep = check_integer("max_to_keep", max_to_keep)
@@ -613,10 +609,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             ),
             # For the history of a training that ends within an epoch.
             "last_logs": last_logs or {},
-            "callbacks": {
-                name: get_callback_state(name, callback)
-                for name, callback in self._get_participants().items()
-            },
+            "callbacks": self._get_callback_states().get_states(),
         }
         self._newest = drop_values(content)
         if is_chief(self.model):
@@ -629,9 +622,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         )
         if not any(line.startswith("optimizer") for line in differences):
             differences += self._compare_learning_rates()
-        differences += compare_names(
-            set(snapshot["callbacks"]), set(self._get_participants())
-        )
+        callback_states = self._get_callback_states()
+        differences += callback_states.compare(snapshot["callbacks"])
         if differences:
             raise ValueError(
                 f"The snapshots in {self.directory} were made with a different "
@@ -640,7 +632,6 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 "use the same callbacks."
             )
         self._continue_from(snapshot, epoch)
-        participants = self._get_participants()
         self._restored_epochs = list(snapshot["model"]["epochs"])
         self._metrics = snapshot["model"]["metrics"]
         try:
@@ -651,13 +642,12 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 f"model or optimizer: {error}. Choose another directory, or "
                 "build the same model."
             ) from error
-        for name, state in snapshot["callbacks"].items():
-            participant = participants.get(name)
-            if participant is None:
-                continue  # One that only showed the training.
-            set_callback_state(name, participant, state, snapshot["path"])
-            if getattr(participant, "stopped_step", None) is not None:
-                self._is_over = True
+        callback_states.set_states(
+            snapshot["callbacks"],
+            snapshot["path"],
+            skipped=self._calls_to_skip * self.model.steps_per_execution,
+        )
+        self._is_over |= callback_states.has_stopped
         if self.clock is not None:
             self.clock.set_notes(snapshot["notes"])
         if self._is_over and snapshot["last_logs"]:
@@ -729,27 +719,16 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._is_prepared:
             raise TrainingIsOverError
 
-    def _get_participants(self) -> dict[str, Any]:
-        """Returns the callbacks with a state, by what tells them apart."""
+    def _get_callback_states(self) -> CallbackStates:
         channel = get_channel(self.model)
-        callbacks: list[Any] = [*channel.sources, *channel.listeners]
-        for one in (*self.stateful_callbacks, *self._stock_callbacks):
-            if not any(one is other for other in callbacks):
-                callbacks.append(one)
-        named: dict[str, Any] = {}
-        for callback in callbacks:
-            if isinstance(callback, STOCK_CALLBACKS):
-                callback = StockState(
-                    callback,
-                    skipped=self._calls_to_skip
-                    * self.model.steps_per_execution,
-                )
-            if not hasattr(callback, "get_state"):
-                continue
-            name = getattr(callback, "state_name", type(callback).__name__)
-            same = sum(key.rpartition(":")[0] == name for key in named)
-            named[f"{name}:{same}"] = callback
-        return named
+        return CallbackStates(
+            [
+                *channel.sources,
+                *channel.listeners,
+                *self.stateful_callbacks,
+                *self._stock_callbacks,
+            ]
+        )
 
     def _get_newest(self, name: str) -> int:
         return self._newest[name] if self._newest else 0
@@ -758,17 +737,6 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._newest is None:
             return Position()
         return Position.from_state(self._newest["position"])
-
-
-def check_participant(callback: keras.callbacks.Callback) -> None:
-    """Raises `ValueError` unless a callback has the two methods."""
-    for method in ("get_state", "set_state"):
-        if not callable(getattr(callback, method, None)):
-            raise ValueError(
-                f"`stateful_callbacks` need the methods `get_state` and "
-                f"`set_state`. Received: {type(callback).__name__}, which has "
-                f"no `{method}`."
-            )
 
 
 def drop_values(snapshot: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -780,70 +748,3 @@ def drop_values(snapshot: dict[str, Any] | None) -> dict[str, Any] | None:
         for name, value in snapshot.items()
         if name not in ("model", "callbacks")
     }
-
-
-def compare_names(there: set[str], here: set[str]) -> list[str]:
-    """Returns as text which callbacks were added or left out.
-
-    Args:
-        there: Names of the callbacks of the snapshot.
-        here: Names of the callbacks of the program.
-    """
-    lines = []
-    for place, names in (("there", there - here), ("here", here - there)):
-        deciding = sorted(
-            name.partition(":")[0]
-            for name in names
-            if not name.startswith(DISPLAYS)
-        )
-        if deciding:
-            lines.append(f"only {place} `{'`, `'.join(deciding)}`")
-    return lines
-
-
-def set_callback_state(
-    name: str, callback: Any, state: dict[str, Any], path: pathlib.Path
-) -> None:
-    """Restores the state of a callback.
-
-    Raises:
-        ValueError: If the state is not what the callback expects; names the
-            file.
-    """
-    try:
-        callback.set_state(state)
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise ValueError(
-            f"The state of `{name.partition(':')[0]}` in {path} cannot be "
-            f"restored: {type(error).__name__}: {reason}. Move the file away "
-            "to continue from the one before it."
-        ) from error
-
-
-def get_callback_state(name: str, callback: Any) -> dict[str, Any]:
-    """Returns the state of a callback.
-
-    Raises:
-        TypeError: If it holds what a snapshot cannot.
-    """
-    state: dict[str, Any] = callback.get_state()
-    found = find_foreign_value(state)
-    if found:
-        raise TypeError(
-            f"`get_state` of `{name.partition(':')[0]}` must return "
-            "dictionaries with string keys, lists, numbers, strings, None and "
-            f"arrays. Received: {found}"
-        )
-    # The file is written while the callback goes on.
-    copied: dict[str, Any] = copy_containers(state)
-    return copied
-
-
-def copy_containers(value: Any) -> Any:
-    """Returns copies of dictionaries and lists; arrays stay the same."""
-    if isinstance(value, dict):
-        return {key: copy_containers(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [copy_containers(one) for one in value]
-    return value

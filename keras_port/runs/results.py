@@ -1,6 +1,9 @@
 """The results of one training."""
 
 import dataclasses
+import pathlib
+
+from keras_port.runs._json_file import read_json
 
 EARLY_STOPPING = "early stopping"
 MAX_STEPS = "max_steps"
@@ -66,3 +69,26 @@ class Results:
         if self.ended_by == MAX_STEPS:
             return max_steps <= self.steps
         return self.finished
+
+
+def read_results(path: pathlib.Path) -> Results:
+    """Returns the content of `results.json`.
+
+    Raises:
+        ValueError: If it holds something else.
+    """
+    content = read_json(path)
+    for field in dataclasses.fields(Results):
+        value = content.get(field.name)
+        kind = int | float if field.type is float else field.type
+        if not isinstance(value, kind):  # type: ignore[arg-type]
+            raise ValueError(
+                f"{path} is broken: it has {field.name}={value!r}. Move it "
+                "away, or choose another directory."
+            )
+    if unknown := set(content) - {f.name for f in dataclasses.fields(Results)}:
+        raise ValueError(
+            f"{path} is broken: it has {', '.join(sorted(unknown))}. Move it "
+            "away, or choose another directory."
+        )
+    return Results(**content)

@@ -9,10 +9,8 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 import signal
 import threading
-import time
 from types import FrameType
 from typing import Any
 
@@ -22,20 +20,21 @@ import tensorflow as tf
 
 from keras_port._support import check_integer
 from keras_port._support import local_path
-from keras_port._support import read_file
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
 from keras_port.callbacks import TrainingState
-from keras_port.checkpoints import atomic_file
 from keras_port.checkpoints import make_writable_directory
-from keras_port.checkpoints import partial_directory
 from keras_port.checkpoints import remove_leftovers
-from keras_port.checkpoints import sync
+from keras_port.runs._json_file import read_json
+from keras_port.runs._json_file import write_first
+from keras_port.runs._json_file import write_json
+from keras_port.runs._run_clock import RunClock
 from keras_port.runs.history_file import HistoryFile
 from keras_port.runs.results import EARLY_STOPPING
 from keras_port.runs.results import MAX_STEPS
 from keras_port.runs.results import Results
+from keras_port.runs.results import read_results
 from keras_port.training import Evaluator
 from keras_port.training import compare_workers
 from keras_port.training import get_workers
@@ -48,8 +47,6 @@ MODEL_FILE = "model.keras"
 STATE_DIR = "state"
 LOG_DIR = "logs"
 HISTORY_FILE = "history.csv"
-# Of a JSON file of a run.
-MAX_BYTES = 1 << 20
 
 
 class Run:
@@ -216,7 +213,7 @@ class Run:
             limit=max_steps_per_execution,
         )
         terminate = TerminateOnSignal()
-        clock = _Clock(get_batch_size(batches))
+        clock = RunClock(get_batch_size(batches))
         state.clock = clock
         # The state after the callbacks, so that the last snapshot holds what
         # they do at the end of the epoch.
@@ -420,93 +417,6 @@ class _Fitted:
     ended_by: str
 
 
-class _Clock(keras.callbacks.Callback):  # type: ignore[misc]
-    """Measures the time of a run, over all of its starts.
-
-    Args:
-        batch_size: Examples in a batch, 0 if it is not fixed.
-
-    Attributes:
-        seconds: Wall time of `fit`, without what was lost in a kill.
-    """
-
-    def __init__(self, batch_size: int) -> None:
-        super().__init__()
-        self.seconds = 0.0
-        self._batch_size = batch_size
-        self._started = time.perf_counter()
-        # After the first call of a start, which builds the graph.
-        self._measured_steps = 0
-        self._measured_seconds = 0.0
-        self._first: tuple[int, float] | None = None
-
-    @property
-    def examples_per_second(self) -> float:
-        """Training examples per second after the first call."""
-        if not self._measured_seconds:
-            return 0.0
-        examples = self._measured_steps * self._batch_size
-        return examples / self._measured_seconds
-
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Starts the clock."""
-        self._started = time.perf_counter()
-
-    def on_train_batch_end(
-        self, batch: int, logs: dict[str, float] | None = None
-    ) -> None:
-        """Starts measuring the speed."""
-        if self._first is None:
-            self._first = self._now()
-
-    def on_epoch_end(
-        self, epoch: int, logs: dict[str, float] | None = None
-    ) -> None:
-        """Measures the time until now."""
-        self._measure()
-
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Measures the time until now."""
-        self._measure()
-
-    def get_notes(self) -> dict[str, float]:
-        """Returns the times so far, for a snapshot."""
-        self._measure()
-        return {
-            "seconds": self.seconds,
-            "measured_steps": self._measured_steps,
-            "measured_seconds": self._measured_seconds,
-        }
-
-    def set_notes(self, notes: dict[str, float]) -> None:
-        """Adds the times of the earlier starts.
-
-        Raises:
-            ValueError: If they are not what `get_notes` has returned.
-        """
-        names = ("seconds", "measured_steps", "measured_seconds")
-        values = [notes.get(name, 0.0) for name in names]
-        if not all(isinstance(one, int | float) for one in values):
-            raise ValueError(f"A snapshot has the times {values}.")
-        self.seconds += values[0]
-        self._measured_steps += int(values[1])
-        self._measured_seconds += values[2]
-
-    def _measure(self) -> None:
-        now = time.perf_counter()
-        self.seconds += now - self._started
-        self._started = now
-        if self._first is None:
-            return
-        step, since = self._first
-        self._first = self._now()
-        self._measured_steps += self._first[0] - step
-        self._measured_seconds += self._first[1] - since
-
-    def _now(self) -> tuple[int, float]:
-        return int(self.model.optimizer.iterations.numpy()), time.perf_counter()
-
-
 @contextlib.contextmanager
 def delayed_signals(model: keras.Model) -> Iterator[None]:
     """Lets the workers of a cluster end the block before a signal ends them.
@@ -589,65 +499,3 @@ def evaluate_accuracy(model: keras.Model, data: Any) -> float:
             f'`metrics=["accuracy"]`. Received: metrics {sorted(results)}'
         )
     return results["accuracy"]
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Returns the content of a JSON file of a run."""
-    try:
-        content = json.loads(read_file(path, max_bytes=MAX_BYTES))
-        if not isinstance(content, dict):
-            raise ValueError(f"it holds a {type(content).__name__}")
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{path} is broken: {error}. Move it away, or choose another "
-            "directory."
-        ) from error
-    return content
-
-
-def read_results(path: pathlib.Path) -> Results:
-    """Returns the content of `results.json`.
-
-    Raises:
-        ValueError: If it holds something else.
-    """
-    content = read_json(path)
-    for field in dataclasses.fields(Results):
-        value = content.get(field.name)
-        kind = int | float if field.type is float else field.type
-        if not isinstance(value, kind):  # type: ignore[arg-type]
-            raise ValueError(
-                f"{path} is broken: it has {field.name}={value!r}. Move it "
-                "away, or choose another directory."
-            )
-    if unknown := set(content) - {f.name for f in dataclasses.fields(Results)}:
-        raise ValueError(
-            f"{path} is broken: it has {', '.join(sorted(unknown))}. Move it "
-            "away, or choose another directory."
-        )
-    return Results(**content)
-
-
-def write_first(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file unless another process is the first to do so."""
-    with partial_directory(path) as directory:
-        partial = directory / path.name
-        partial.write_text(format_json(content), "utf-8")
-        sync(partial)
-        try:
-            os.link(partial, path)
-        except FileExistsError:
-            return
-        except OSError:  # A file system without hard links.
-            os.replace(partial, path)
-
-
-def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Replaces a JSON file as a whole."""
-    with atomic_file(path) as partial:
-        partial.write_text(format_json(content), "utf-8")
-
-
-def format_json(content: Mapping[str, Any]) -> str:
-    """Returns JSON that people can read."""
-    return json.dumps(content, indent=2) + "\n"

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from keras_port.callbacks import TrainingState
 from keras_port.callbacks import _snapshots
-from keras_port.callbacks.training_state import get_callback_state
+from keras_port.callbacks._callback_states import get_state
 from keras_port.checkpoints.snapshot import read_snapshot
 from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.layers import Dropout
@@ -518,6 +518,6 @@ def test_a_state_that_changes_while_it_is_written_is_a_copy() -> None:
             pass
 
     counter = Counter()
-    state = get_callback_state("Counter:0", counter)
+    state = get_state("Counter", counter)
     counter.seen.append(2)
     assert state == {"seen": [1], "in": {"list": [[1]]}}

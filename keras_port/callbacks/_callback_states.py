@@ -1,0 +1,155 @@
+"""The states of the callbacks in a snapshot."""
+
+from collections.abc import Iterable
+import pathlib
+from typing import Any
+
+import keras
+
+from keras_port.callbacks._stock_state import STOCK_CALLBACKS
+from keras_port.callbacks._stock_state import StockState
+from keras_port.callbacks._stock_state import find_foreign_value
+
+States = dict[str, dict[str, Any]]
+# Callbacks that only show the training: a program may add them and leave them
+# out.
+DISPLAYS = ("StepProgress", "TensorBoard")
+
+
+class CallbackStates:
+    """Gets and sets the states of the callbacks of a `fit`.
+
+    A state is known by the name of its callback, and a number if there are
+    several of them.
+
+    Args:
+        callbacks: The callbacks, in order. Those without a state are left out,
+            and so is one that is there a second time.
+    """
+
+    def __init__(self, callbacks: Iterable[Any]) -> None:
+        self._callbacks: dict[str, Any] = {}
+        seen: list[Any] = []
+        for callback in callbacks:
+            if any(callback is other for other in seen):
+                continue
+            seen.append(callback)
+            if isinstance(callback, STOCK_CALLBACKS):
+                callback = StockState(callback)
+            if hasattr(callback, "get_state"):
+                self._add(callback)
+
+    def _add(self, callback: Any) -> None:
+        name = getattr(callback, "state_name", type(callback).__name__)
+        same = sum(get_name(key) == name for key in self._callbacks)
+        self._callbacks[f"{name}:{same}"] = callback
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether one of the callbacks has stopped the training."""
+        return any(
+            getattr(callback, "stopped_step", None) is not None
+            for callback in self._callbacks.values()
+        )
+
+    def compare(self, states: States) -> list[str]:
+        """Returns as text which callbacks were added or left out."""
+        there, here = set(states), set(self._callbacks)
+        lines = []
+        for place, keys in (("there", there - here), ("here", here - there)):
+            deciding = sorted(
+                get_name(key) for key in keys if not key.startswith(DISPLAYS)
+            )
+            if deciding:
+                lines.append(f"only {place} `{'`, `'.join(deciding)}`")
+        return lines
+
+    def get_states(self) -> States:
+        """Returns the states of all callbacks.
+
+        Raises:
+            TypeError: If one holds what a snapshot cannot.
+        """
+        return {
+            key: get_state(get_name(key), callback)
+            for key, callback in self._callbacks.items()
+        }
+
+    def set_states(
+        self, states: States, path: pathlib.Path, *, skipped: int
+    ) -> None:
+        """Restores the states of the callbacks that are there.
+
+        Args:
+            states: What `get_states` returned.
+            path: The file of the snapshot, for errors.
+            skipped: Batches that `fit` is going to skip.
+
+        Raises:
+            ValueError: If a state is not what its callback expects.
+        """
+        for key, state in states.items():
+            callback = self._callbacks.get(key)
+            if callback is None:
+                continue  # One that only showed the training.
+            try:
+                callback.set_state(state)
+            except Exception as error:
+                reason = str(error) or type(error).__name__
+                raise ValueError(
+                    f"The state of `{get_name(key)}` in {path} cannot be "
+                    f"restored: {type(error).__name__}: {reason}. Move the "
+                    "file away to continue from the one before it."
+                ) from error
+            if isinstance(callback, StockState):
+                callback.expect_skipped(skipped)
+
+
+def get_name(key: str) -> str:
+    """Returns the name of the callback in the key of its state."""
+    return key.rpartition(":")[0]
+
+
+def get_state(name: str, callback: Any) -> dict[str, Any]:
+    """Returns the state of a callback.
+
+    Args:
+        name: What errors call the callback.
+        callback: The callback.
+
+    Raises:
+        TypeError: If the state holds what a snapshot cannot.
+    """
+    state: dict[str, Any] = callback.get_state()
+    found = find_foreign_value(state)
+    if found:
+        raise TypeError(
+            f"`get_state` of `{name}` must return dictionaries with string "
+            "keys, lists, numbers, strings, None and arrays. Received: "
+            f"{found}"
+        )
+    # The file is written while the callback goes on.
+    copied: dict[str, Any] = copy_containers(state)
+    return copied
+
+
+def copy_containers(value: Any) -> Any:
+    """Returns copies of dictionaries and lists; arrays stay the same."""
+    if isinstance(value, dict):
+        return {key: copy_containers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [copy_containers(one) for one in value]
+    return value
+
+
+def check_participant(callback: keras.callbacks.Callback) -> None:
+    """Raises `ValueError` unless a callback can have a state."""
+    if isinstance(callback, STOCK_CALLBACKS):
+        return
+    for method in ("get_state", "set_state"):
+        if not callable(getattr(callback, method, None)):
+            raise ValueError(
+                f"`stateful_callbacks` need the methods `get_state` and "
+                f"`set_state`. Received: {type(callback).__name__}, which has "
+                f"no `{method}`."
+            )
