@@ -707,7 +707,10 @@ def test_a_state_that_a_snapshot_cannot_hold_is_named(
 @pytest.mark.fault("C40", "P22")
 @pytest.mark.parametrize("base", [keras.Model, training.GradientModel])
 @pytest.mark.parametrize("endless", [False, True])
-@pytest.mark.parametrize("stop", [3, 4, 7, 8])
+@pytest.mark.parametrize(
+    "stop",
+    [3, 8, *(pytest.param(step, marks=pytest.mark.slow) for step in (4, 7))],
+)
 def test_a_training_of_several_epochs_goes_on(
     base: Any, endless: bool, stop: int, tmp_path: Any
 ) -> None:

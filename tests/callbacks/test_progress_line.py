@@ -78,7 +78,10 @@ def render(written: str, columns: int) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-@pytest.mark.parametrize(("columns", "steps"), [(50, 20), (80, 400), (120, 20)])
+@pytest.mark.parametrize(
+    ("columns", "steps"),
+    [(50, 20), (80, 400), pytest.param(120, 20, marks=pytest.mark.slow)],
+)
 def test_every_line_is_a_line_of_its_own(columns: int, steps: int) -> None:
     """At the end of all steps, and after an early stop."""
     program = PROGRAM.format(

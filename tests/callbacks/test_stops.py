@@ -43,7 +43,10 @@ class StopAfter(keras.callbacks.Callback):  # type: ignore[misc]
 
 @pytest.mark.fault("R2")
 @pytest.mark.parametrize("how", ["stop", "signal"])
-@pytest.mark.parametrize("batches", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "batches",
+    [1, 3, *(pytest.param(count, marks=pytest.mark.slow) for count in (2, 4))],
+)
 def test_a_stop_in_the_first_window_loses_no_gradients(
     tmp_path: Path, batches: int, how: str
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.gates import checkout
 
 SCRIPTS = checkout.scripts()
+# Every start of a script imports TensorFlow: the help of the others is slow.
+QUICK = ("convert_tf1_graph.py", "draw_digit.py", "train_cnn.py")
 # All training scripts have these flags.
 COMMON_FLAGS = (
     "workdir",
@@ -24,7 +26,16 @@ COMMON_FLAGS = (
 )
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=checkout.name)
+@pytest.mark.parametrize(
+    "script",
+    [
+        script
+        if script.name in QUICK
+        else pytest.param(script, marks=pytest.mark.slow)
+        for script in SCRIPTS
+    ],
+    ids=checkout.name,
+)
 def test_help_names_the_flags_of_a_script(script: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(script), "--help"],

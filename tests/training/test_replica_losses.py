@@ -33,7 +33,9 @@ def divides_activity_losses() -> bool:
 @pytest.mark.fault("C29")
 @pytest.mark.parametrize("kind", ["activity", "add_loss", "weights"])
 @pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
-@pytest.mark.parametrize("rows", [4, 5, 1])
+@pytest.mark.parametrize(
+    "rows", [5, 1, pytest.param(4, marks=pytest.mark.slow)]
+)
 @pytest.mark.usefixtures("float64")
 def test_added_losses_weigh_like_the_loss(
     kind: str, reduction: str, rows: int
