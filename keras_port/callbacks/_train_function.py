@@ -6,8 +6,6 @@ import weakref
 
 import keras
 
-from keras_port.training import CompiledLoop
-
 Logs = dict[str, Any]
 
 
@@ -24,8 +22,8 @@ class TrainFunction:
 
     Attributes:
         function: As given.
-        before: Called before a call, with this object and the iterator of
-            batches. If one returns logs, no step is made.
+        before: Called with the iterator of batches before a call. If one
+            returns logs, no step is made.
         after: Called with the logs after a call; they return the logs, perhaps
             with more in them.
     """
@@ -34,7 +32,7 @@ class TrainFunction:
         self, model: keras.Model, function: Callable[[Any], Logs]
     ) -> None:
         self.function = function
-        self.before: list[Callable[[TrainFunction, Any], Logs | None]] = []
+        self.before: list[Callable[[Any], Logs | None]] = []
         self.after: list[Callable[[Logs], Logs]] = []
         self._model = weakref.ref(model)
         # Every `fit` makes a new one.
@@ -44,19 +42,6 @@ class TrainFunction:
         """Tells whether the `fit` that made this is still running."""
         return self._history() is getattr(model, "history", None)
 
-    def drop_batches(self, iterator: Any, count: int) -> None:
-        """Passes over batches that are not trained on.
-
-        Args:
-            iterator: The batches, of which none was read.
-            count: Number of batches.
-        """
-        if isinstance(self.function, CompiledLoop):
-            self.function.drop_batches(iterator, count)
-        else:
-            for _ in range(count):
-                next(iterator)
-
     def __call__(self, iterator: Any) -> Logs:
         """Runs the next steps."""
         model = self._model()
@@ -64,7 +49,7 @@ class TrainFunction:
             # Left over from a `fit` that raised an exception.
             return self.function(iterator)
         for start in self.before:
-            logs = start(self, iterator)
+            logs = start(iterator)
             if logs is not None:
                 return logs
         logs = self.function(iterator)

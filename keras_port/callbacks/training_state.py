@@ -29,7 +29,6 @@ from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
 from keras_port.callbacks._stock_state import STOCK_CALLBACKS
-from keras_port.callbacks._train_function import TrainFunction
 from keras_port.callbacks._train_function import unwrap_train_function
 from keras_port.callbacks._train_function import wrap_train_function
 from keras_port.callbacks.evaluation_listener import get_channel
@@ -39,6 +38,7 @@ from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import remove_leftovers
 from keras_port.training import TrainingIsOverError
 from keras_port.training import build_metrics
+from keras_port.training import drop_batches
 from keras_port.training import get_links
 from keras_port.training import get_workers
 from keras_port.training import is_chief
@@ -487,9 +487,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self._progress.start_epoch(epoch)
         self._every.restart(get_step(self.model))
 
-    def _skip(
-        self, function: TrainFunction, iterator: Any
-    ) -> dict[str, Any] | None:
+    def _skip(self, iterator: Any) -> dict[str, Any] | None:
         """Returns logs in place of a step that is done, or `None`."""
         if self._is_over:
             # Keras asks the metrics for their values, also after no step.
@@ -498,9 +496,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
             return {}
         self._restore_metrics(iterator)
-        if self._batches_to_drop:
-            function.drop_batches(iterator, self._batches_to_drop)
-            self._batches_to_drop = 0
+        drop_batches(self.model, iterator, self._batches_to_drop)
+        self._batches_to_drop = 0
         if self._calls_to_skip:
             self._calls_to_skip -= 1
             return {}

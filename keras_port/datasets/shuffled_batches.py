@@ -120,10 +120,12 @@ def shuffled_batches(
     batches = maker.make_batches(start_batch).apply(length)
     batches = batches.prefetch(PREFETCHED).with_options(batch_options())
 
-    # Tracing its functions takes as long as many steps of a small model.
+    # The next `fit` takes the same: making them takes as long as 500 steps of
+    # the perceptron.
     @functools.lru_cache(maxsize=1)
     def make_stacks(skipped: int, rows: int) -> tf.data.Dataset:
-        stacks = maker.make_stacks(start_batch + skipped, rows)
+        stacks = maker.make_stacked_batches(start_batch + skipped, rows)
+        # The next stack is ready when a call ends.
         return stacks.prefetch(1).with_options(batch_options())
 
     own = OwnBatches(split.labels, make_stacks if epochs is None else None)
@@ -190,7 +192,7 @@ class BatchMaker:
             lambda step, indices: self._make_batch(indices, step),
         )
 
-    def make_stacks(self, start: int, rows: int) -> tf.data.Dataset:
+    def make_stacked_batches(self, start: int, rows: int) -> tf.data.Dataset:
         """Returns the batches from number `start` on, `rows` at once.
 
         Args:

@@ -1,6 +1,6 @@
 """The training step in its parts, and an evaluation that changes nothing."""
 
-from keras_port.training.compiled_loop import CompiledLoop as CompiledLoop
+from keras_port.training.compiled_loop import drop_batches as drop_batches
 from keras_port.training.evaluator import Evaluator
 from keras_port.training.evaluator import build_metrics as build_metrics
 from keras_port.training.evaluator import get_split_arrays as get_split_arrays

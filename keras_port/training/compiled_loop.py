@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 from typing import NamedTuple
-import weakref
 
 import keras
 import tensorflow as tf
@@ -21,7 +20,8 @@ class CompiledLoop:
 
     Keras compiles a single step and calls it for every batch. The step of a
     small model takes less time than the call. Here XLA compiles the loop, too:
-    a call reads its batches, stacks them and runs one program over the stack.
+    a call runs one program over a stack of its batches. It reads the batches
+    and stacks them, or a `StackReader` reads the stack as a whole.
 
     Args:
         model: A model whose logs are its metrics.
@@ -29,8 +29,8 @@ class CompiledLoop:
         check_inputs: Returns operations that fail for invalid inputs. They run
             before the program, because XLA drops them. Called with the first
             example of every batch, as one batch.
-        get_make_stacks: Returns the function that makes stacks of the batches
-            of this `fit`, that of `OwnBatches`, or `None` if there is none.
+        get_reader: Returns what reads the batches of this `fit` as stacks.
+            `None` if the loop reads them one by one.
     """
 
     def __init__(
@@ -38,16 +38,12 @@ class CompiledLoop:
         model: keras.Model,
         step: Step,
         check_inputs: Callable[[Any], list[tf.Operation]],
-        get_make_stacks: Callable[[], MakeStacks | None],
+        get_reader: Callable[[], "StackReader | None"],
     ) -> None:
         self._model = model
         self._step = step
         self._check_inputs = check_inputs
-        self._get_make_stacks = get_make_stacks
-        # The stacks that are read in place of the batches of an iterator.
-        self._readers: weakref.WeakKeyDictionary[
-            tf.data.Iterator, tf.data.Iterator
-        ] = weakref.WeakKeyDictionary()
+        self._get_reader = get_reader
         self._traced_batch = trace(self._train_on_batch)
         self._traced_batches = trace(self._train_on_batches)
         self._traced_stack = trace(self._train_on_next_stack)
@@ -77,37 +73,15 @@ class CompiledLoop:
             logs = self._traced_batch(next(iterator))
             return logs
         choose_metrics(self._model, iterator.element_spec)
-        stacks = self._get_stacks(iterator)
-        if stacks is not None:
-            logs = self._traced_stack(stacks)
+        reader = self._get_reader()
+        if reader is not None:
+            rows = self._model.steps_per_execution
+            logs = self._traced_stack(reader.advance(iterator, rows))
             return logs
         done, logs = self._traced_batches(iterator)
         if not int(done):
             raise StopIteration
         return logs
-
-    def drop_batches(self, iterator: tf.data.Iterator, count: int) -> None:
-        """Passes over batches that are not trained on.
-
-        Args:
-            iterator: The batches, of which none was read.
-            count: Number of batches.
-        """
-        if self._get_stacks(iterator, start=count) is None:
-            for _ in range(count):
-                next(iterator)
-
-    def _get_stacks(
-        self, iterator: tf.data.Iterator, start: int = 0
-    ) -> tf.data.Iterator | None:
-        """Returns the stacks to read in place of single batches."""
-        make_stacks = self._get_make_stacks()
-        if make_stacks is None:
-            return None
-        if iterator not in self._readers:
-            stacks = make_stacks(start, self._model.steps_per_execution)
-            self._readers[iterator] = iter(stacks)
-        return self._readers[iterator]
 
     def _train_on_batch(self, batch: Any) -> Logs:
         self._train_on_stack(stack_one(drop_optionals(batch)))
@@ -163,6 +137,69 @@ class CompiledLoop:
             [tf.constant(0)],
             parallel_iterations=1,
         )
+
+
+class StackReader:
+    """Reads the batches of a `fit` as stacks, and not from Keras' iterator.
+
+    It lasts as long as the `fit`, so that every function that trains in it goes
+    on at the same batch.
+
+    Args:
+        make_stacks: Makes stacks of the batches, as in `OwnBatches`.
+    """
+
+    def __init__(self, make_stacks: MakeStacks) -> None:
+        self._make_stacks = make_stacks
+        self._iterator: tf.data.Iterator | None = None
+        self._stacks: tf.data.Iterator | None = None
+        self._rows = 0
+        # Batches that were read from Keras' iterator, and all that were read.
+        self._dropped = 0
+        self._position = 0
+
+    def drop(self, count: int) -> None:
+        """Leaves out batches that were read from Keras' iterator."""
+        self._dropped += count
+        self._position += count
+        self._stacks = None
+
+    def advance(
+        self, iterator: tf.data.Iterator, rows: int
+    ) -> tf.data.Iterator:
+        """Returns an iterator whose next element is the next stack.
+
+        Args:
+            iterator: Keras' iterator, of the same batches.
+            rows: Batches in the stack.
+        """
+        self._iterator = iterator
+        if self._stacks is None or rows != self._rows:
+            self._stacks = iter(self._make_stacks(self._position, rows))
+            self._rows = rows
+        self._position += rows
+        return self._stacks
+
+    def hand_over(self) -> None:
+        """Moves Keras' iterator to the next batch, for those who read it."""
+        if self._iterator is not None:
+            for _ in range(self._position - self._dropped):
+                next(self._iterator)
+
+
+def drop_batches(model: keras.Model, iterator: Any, count: int) -> None:
+    """Reads batches of a `fit` that are not trained on.
+
+    Args:
+        model: The model in training.
+        iterator: Keras' iterator of the batches.
+        count: Number of batches.
+    """
+    for _ in range(count):
+        next(iterator)
+    reader = getattr(model, "stack_reader", None)
+    if reader is not None:
+        reader.drop(count)
 
 
 class Stack(NamedTuple):

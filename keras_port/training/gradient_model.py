@@ -1,6 +1,8 @@
 """A Keras model whose training step computes and applies gradients."""
 
+from collections.abc import Iterator
 from collections.abc import Sequence
+import contextlib
 from typing import Any
 
 import keras
@@ -9,9 +11,9 @@ import tensorflow as tf
 
 from keras_port._support import replica_context
 from keras_port._support import value_errors
-from keras_port.datasets import MakeStacks
 from keras_port.datasets import get_own_batches
 from keras_port.training.compiled_loop import CompiledLoop
+from keras_port.training.compiled_loop import StackReader
 from keras_port.training.example_selection import HardExamples
 from keras_port.training.fit_arguments import TrainingIsOverError
 from keras_port.training.fit_arguments import bind_arguments
@@ -120,7 +122,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             self.__class__ = functional_class(cls)
         super().__init__(*args, **kwargs)
         self._accumulation_steps: int | None = None
-        self._make_stacks: MakeStacks | None = None
+        self._stack_reader: StackReader | None = None
         self._has_asked_for_xla = False
         # Of the functions that were made, by their names.
         self._steps_per_call: dict[str, int] = {}
@@ -311,9 +313,12 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 "what they train", list_deciding_arguments(self, arguments)
             )
         replace_empty_epochs(arguments)
-        self._prepare_compiled_loop(arguments)
         try:
-            with value_errors(), lost_worker_errors(self):
+            with (
+                value_errors(),
+                lost_worker_errors(self),
+                self._reading_stacks(arguments),
+            ):
                 # By position: mlflow samples the data for a signature there.
                 return super().fit(arguments.pop("x"), **arguments)
         except TrainingIsOverError:
@@ -322,8 +327,6 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         except BaseException:
             interrupt_callbacks(arguments)
             raise
-        finally:
-            self._make_stacks = None
 
     def compute_gradients(
         self, x: Any, y: Any, sample_weight: Any = None
@@ -513,6 +516,11 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         return int(self.step_log.skipped_updates)
 
     @property
+    def stack_reader(self) -> StackReader | None:
+        """What reads the batches of the current `fit` as stacks, if it does."""
+        return self._stack_reader
+
+    @property
     def step_variables(self) -> list[tf.Variable]:
         """Variables of the step itself, which a resumed training needs."""
         waiting = self._weight_update.variables(self.trainable_variables)
@@ -541,6 +549,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             # second trace.
             build_optimizer(self)
         force |= self._update_steps_per_call("train_function")
+        self._hand_over_unless_compiled()
         if not self._uses_own_loop("train_step"):
             super().make_train_function(force)
         elif force or self.train_function is None:
@@ -549,9 +558,9 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                     self,
                     self.train_step,
                     self.check_inputs,
-                    lambda: self._make_stacks,
+                    lambda: self._stack_reader,
                 )
-                if self._compiles("train_step") and not self.run_eagerly
+                if self._runs_compiled_loop()
                 else make_step_loop(self, self.train_step)
             )
 
@@ -584,25 +593,39 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         self._steps_per_call[name] = self.steps_per_execution
         return made_for not in (None, self.steps_per_execution)
 
-    def _prepare_compiled_loop(self, arguments: dict[str, Any]) -> None:
-        """Decides how a compiled loop reads the batches of this `fit`.
-
-        A call reads all of them before its first step.
+    @contextlib.contextmanager
+    def _reading_stacks(self, arguments: dict[str, Any]) -> Iterator[None]:
+        """Decides how a compiled loop reads the batches of a `fit`.
 
         Args:
-            arguments: Arguments of `fit`.
+            arguments: Arguments of `fit`. Batches that are not read as stacks
+                are read ahead: a call needs all of them for its first step.
         """
+        outer = self._stack_reader  # Of a `fit` whose callback calls this one.
+        self._stack_reader = None
         data = arguments["x"]
-        if not self._compiles("train_step") or not isinstance(
-            data, tf.data.Dataset
-        ):
-            return
-        own = get_own_batches(data)
-        # With class weights, Keras makes other batches of them.
-        if own is not None and arguments.get("class_weight") is None:
-            self._make_stacks = own.make_stacks
-        if self._make_stacks is None:
-            arguments["x"] = data.prefetch(self.steps_per_execution)
+        if self._runs_compiled_loop() and isinstance(data, tf.data.Dataset):
+            own = get_own_batches(data)
+            make_stacks = None if own is None else own.make_stacks
+            # With class weights, Keras makes other batches of them.
+            if make_stacks and arguments.get("class_weight") is None:
+                self._stack_reader = StackReader(make_stacks)
+            else:
+                arguments["x"] = data.prefetch(self.steps_per_execution)
+        try:
+            yield
+        finally:
+            self._stack_reader = outer
+            self._hand_over_unless_compiled()
+
+    def _hand_over_unless_compiled(self) -> None:
+        """Ends the reading of stacks if a callback has compiled the model anew.
+
+        The loop that it has now reads Keras' iterator.
+        """
+        if self._stack_reader is not None and not self._runs_compiled_loop():
+            self._stack_reader.hand_over()
+            self._stack_reader = None
 
     def _make_sharing(self) -> Sharing:
         """Returns how the devices of this model share a batch."""
@@ -681,6 +704,14 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             and self.replica_strategy is tf.distribute.get_strategy()
             and not tf.distribute.has_strategy()
             and (not self.jit_compile or self._compiles(step))
+        )
+
+    def _runs_compiled_loop(self) -> bool:
+        """Tells whether `fit` runs our loop, compiled by XLA."""
+        return (
+            self._uses_own_loop("train_step")
+            and self._compiles("train_step")
+            and not self.run_eagerly
         )
 
     def _compiles(self, step: str) -> bool:

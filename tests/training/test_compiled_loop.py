@@ -396,25 +396,105 @@ def test_shuffled_batches_are_read_as_stacks_of_the_same_batches(
         )
 
 
+def make_shuffled(*, as_stacks: bool) -> tf.data.Dataset:
+    """Returns batches that are read as stacks, or the same one by one."""
+    split = datasets.load_mnist().validation
+    batches = datasets.shuffled_batches(split, 100, seed=1)
+    return batches if as_stacks else batches.map(lambda *batch: batch)
+
+
+def compile_perceptron(model: Any, **kwargs: Any) -> Any:
+    """Returns a perceptron that is compiled with four steps per call."""
+    defaults = {"jit_compile": True, "steps_per_execution": 4}
+    model.compile("sgd", losses.CourseCrossEntropy(), **defaults | kwargs)
+    return model
+
+
+class Between(keras.callbacks.Callback):
+    """Changes the model after the first epoch."""
+
+    def __init__(self, change: Callable[[Any], object]) -> None:
+        super().__init__()
+        self.change = change
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Changes the model."""
+        if epoch == 0:
+            self.change(self.model)
+
+
+def compile_anew(model: Any, **kwargs: Any) -> None:
+    """Does what thaws a layer in the middle of a training."""
+    compile_perceptron(model, **kwargs)
+    model.make_train_function()
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "function made anew": lambda model: model.make_train_function(force=True),
+    "compiled anew": compile_anew,
+    "fewer steps per call": lambda m: compile_anew(m, steps_per_execution=2),
+    "without XLA": lambda model: compile_anew(model, jit_compile=False),
+    "fit inside": lambda model: model.fit(
+        np.zeros((8, 784)), np.zeros(8, int), verbose=0
+    ),
+    "fit inside, without XLA": lambda model: (
+        compile_anew(model, jit_compile=False),
+        model.fit(np.zeros((8, 784)), np.zeros(8, int), verbose=0),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", list(CHANGES))
+def test_the_batches_go_on_when_a_callback_changes_the_model(
+    change: str,
+) -> None:
+    fitted = []
+    for as_stacks in (True, False):
+        keras.utils.set_random_seed(1)
+        model = compile_perceptron(models.build_perceptron())
+        model.fit(
+            make_shuffled(as_stacks=as_stacks),
+            steps_per_epoch=8,
+            epochs=3,
+            callbacks=[Between(CHANGES[change])],
+            verbose=0,
+        )
+        fitted.append(model)
+    assert_same_bits(*fitted)
+
+
+class Wrapping(keras.callbacks.Callback):
+    """Runs the training function in one of its own."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Replaces the function."""
+        function = self.model.train_function
+        self.model.train_function = lambda iterator: function(iterator)
+
+
+@pytest.mark.parametrize("other", ["nothing", "wrapper", "TensorBoard"])
 def test_batches_that_are_dropped_are_not_trained_on(
-    tmp_path: pathlib.Path,
+    other: str, tmp_path: pathlib.Path
 ) -> None:
     """By a resumed training whose data starts at the beginning."""
-    split = datasets.load_mnist().validation
 
     def fit(name: str, total: int, steps: int) -> Any:
         keras.utils.set_random_seed(1)
-        model = models.build_perceptron()
-        model.compile(
-            "sgd",
-            losses.CourseCrossEntropy(),
-            jit_compile=True,
-            steps_per_execution=steps,
+        model = compile_perceptron(
+            models.build_perceptron(), steps_per_execution=steps
         )
+        others = {
+            "nothing": [],
+            "wrapper": [Wrapping()],
+            "TensorBoard": [callbacks.TensorBoard(tmp_path / name / "logs")],
+        }
         model.fit(
-            datasets.shuffled_batches(split, 100, seed=1),
+            make_shuffled(as_stacks=True),
             steps_per_epoch=total,
-            callbacks=[callbacks.TrainingState(tmp_path / name)],
+            callbacks=[
+                *others[other],
+                callbacks.TrainingState(tmp_path / name),
+            ],
             verbose=0,
         )
         return model
@@ -422,12 +502,15 @@ def test_batches_that_are_dropped_are_not_trained_on(
     whole = fit("whole", 12, 4)
     fit("parts", 6, 3)
     assert_same_bits(whole, fit("parts", 12, 2))
-    # Single batches are not the ones that class weights go to.
-    other = make_perceptron()
-    other.fit(
-        datasets.shuffled_batches(split, 100, seed=1),
-        steps_per_epoch=3,
+
+
+def test_class_weights_reach_shuffled_batches() -> None:
+    """Keras gives them to the single batches."""
+    model = compile_perceptron(models.build_perceptron())
+    model.fit(
+        make_shuffled(as_stacks=True),
+        steps_per_epoch=4,
         class_weight=dict.fromkeys(range(10), 0.0),
         verbose=0,
     )
-    np.testing.assert_array_equal(other.get_weights()[0], 0)
+    np.testing.assert_array_equal(model.get_weights()[0], 0)
