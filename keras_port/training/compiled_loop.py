@@ -89,8 +89,9 @@ class CompiledLoop:
         return logs
 
     def _train_on_next_stack(self, stacks: tf.data.Iterator) -> Logs:
-        rows = tf.constant(self._model.steps_per_execution)
-        self._train_on_stack(Stack(stacks.get_next(), rows))
+        batches = stacks.get_next()
+        rows = tf.shape(tf.nest.flatten(batches)[0])[0]
+        self._train_on_stack(Stack(batches, rows))
         logs: Logs = self._model.get_metrics_result()
         return logs
 
