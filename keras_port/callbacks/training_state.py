@@ -496,8 +496,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.stop_training = True
             return {}
         self._restore_metrics(iterator)
-        drop_batches(self.model, iterator, self._batches_to_drop)
-        self._batches_to_drop = 0
+        if self._batches_to_drop:
+            drop_batches(self.model, iterator, self._batches_to_drop)
+            self._batches_to_drop = 0
         if self._calls_to_skip:
             self._calls_to_skip -= 1
             return {}

@@ -17,6 +17,7 @@ from keras_port import models
 from keras_port import training
 from keras_port.optimizers import Adam
 from keras_port.training import compiled_loop
+from keras_port.training import gradient_model
 
 EXAMPLES, BATCH = 22, 4
 INPUTS = np.random.default_rng(1).normal(size=(EXAMPLES, 3)).astype("float32")
@@ -502,6 +503,31 @@ def test_batches_that_are_dropped_are_not_trained_on(
     whole = fit("whole", 12, 4)
     fit("parts", 6, 3)
     assert_same_bits(whole, fit("parts", 12, 2))
+
+
+def test_the_stacks_of_a_fit_are_read_by_one_iterator(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making one takes as long as hundreds of steps."""
+    made = []
+
+    class Counting(compiled_loop.StackReader):
+        def __init__(self, make_stacks: Any) -> None:
+            def make(skipped: int, rows: int) -> tf.data.Dataset:
+                made.append(skipped)
+                return make_stacks(skipped, rows)
+
+            super().__init__(make)
+
+    monkeypatch.setattr(gradient_model, "StackReader", Counting)
+    compile_perceptron(models.build_perceptron()).fit(
+        make_shuffled(as_stacks=True),
+        steps_per_epoch=8,
+        epochs=2,
+        callbacks=[callbacks.TrainingState(tmp_path)],
+        verbose=0,
+    )
+    assert made == [0]
 
 
 def test_class_weights_reach_shuffled_batches() -> None:
