@@ -20,7 +20,8 @@ class OwnBatches(NamedTuple):
         labels: The labels in it, in any order. A check inside the dataset
             would take up to a tenth of every step of a perceptron; these are
             checked once.
-        make_stacks: Makes stacks of the batches. `None` if the batches end.
+        make_stacks: Makes stacks of the batches. `None` unless they are
+            endless.
     """
 
     labels: npt.NDArray[np.uint8]

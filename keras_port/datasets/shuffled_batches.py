@@ -120,8 +120,8 @@ def shuffled_batches(
     batches = maker.make_batches(start_batch).apply(length)
     batches = batches.prefetch(PREFETCHED).with_options(batch_options())
 
-    # The next `fit` takes the same: making them takes as long as 500 steps of
-    # the perceptron.
+    # A `fit` that is called again takes the same: making them takes as long as
+    # 500 steps of the perceptron.
     @functools.lru_cache(maxsize=1)
     def make_stacks(skipped: int, rows: int) -> tf.data.Dataset:
         stacks = maker.make_stacked_batches(start_batch + skipped, rows)

@@ -29,8 +29,8 @@ class CompiledLoop:
         check_inputs: Returns operations that fail for invalid inputs. They run
             before the program, because XLA drops them. Called with the first
             example of every batch, as one batch.
-        get_reader: Returns what reads the batches of this `fit` as stacks.
-            `None` if the loop reads them one by one.
+        get_reader: Returns what reads the batches of this `fit` as stacks, or
+            `None` if they are read one by one.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class CompiledLoop:
         self._step = step
         self._check_inputs = check_inputs
         self._get_reader = get_reader
+        # Keras counts as many in every call, whatever the model says later.
+        self._steps = model.steps_per_execution
         self._traced_batch = trace(self._train_on_batch)
         self._traced_batches = trace(self._train_on_batches)
         self._traced_stack = trace(self._train_on_next_stack)
@@ -75,8 +77,8 @@ class CompiledLoop:
         choose_metrics(self._model, iterator.element_spec)
         reader = self._get_reader()
         if reader is not None:
-            rows = self._model.steps_per_execution
-            logs = self._traced_stack(reader.advance(iterator, rows))
+            stacks = reader.advance(iterator, self._steps)
+            logs = self._traced_stack(stacks)
             return logs
         done, logs = self._traced_batches(iterator)
         if not int(done):
@@ -99,7 +101,7 @@ class CompiledLoop:
         self, iterator: tf.data.Iterator
     ) -> tuple[tf.Tensor, Logs]:
         check_dense(iterator.element_spec)
-        limit = self._model.steps_per_execution
+        limit = self._steps
 
         def run_one_shape(
             done: tf.Tensor, first: tf.experimental.Optional
@@ -143,8 +145,10 @@ class CompiledLoop:
 class StackReader:
     """Reads the batches of a `fit` as stacks, and not from Keras' iterator.
 
-    It lasts as long as the `fit`, so that every function that trains in it goes
-    on at the same batch.
+    It lasts as long as the `fit`, so that the batches go on when a callback
+    wraps the training function, or makes a new one. A function that reads
+    Keras' iterator itself, after calls that did not, would begin at its first
+    batch, so `hand_over` comes before it.
 
     Args:
         make_stacks: Makes stacks of the batches, as in `OwnBatches`.
@@ -155,8 +159,9 @@ class StackReader:
         self._iterator: tf.data.Iterator | None = None
         self._stacks: tf.data.Iterator | None = None
         self._rows = 0
-        # Batches that were read from Keras' iterator, and all that were read.
+        # Of the next batch in Keras' iterator, before `hand_over`.
         self._dropped = 0
+        # Of the next stack's first batch.
         self._position = 0
 
     def drop(self, count: int) -> None:
@@ -170,8 +175,10 @@ class StackReader:
     ) -> tf.data.Iterator:
         """Returns an iterator whose next element is the next stack.
 
+        The caller must read it.
+
         Args:
-            iterator: Keras' iterator, of the same batches.
+            iterator: Keras' iterator of the same batches, for `hand_over`.
             rows: Batches in the stack.
         """
         self._iterator = iterator
@@ -182,7 +189,10 @@ class StackReader:
         return self._stacks
 
     def hand_over(self) -> None:
-        """Moves Keras' iterator to the next batch, for those who read it."""
+        """Reads from Keras' iterator what was read as stacks.
+
+        Its next batch is then the next of the training.
+        """
         if self._iterator is not None:
             for _ in range(self._position - self._dropped):
                 next(self._iterator)

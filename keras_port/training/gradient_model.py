@@ -124,6 +124,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         self._accumulation_steps: int | None = None
         self._stack_reader: StackReader | None = None
         self._has_asked_for_xla = False
+        self._is_loop_compiled = False
         # Of the functions that were made, by their names.
         self._steps_per_call: dict[str, int] = {}
 
@@ -549,6 +550,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             # second trace.
             build_optimizer(self)
         force |= self._update_steps_per_call("train_function")
+        if force or self.train_function is None:
+            self._is_loop_compiled = self._runs_compiled_loop()
         self._hand_over_unless_compiled()
         if not self._uses_own_loop("train_step"):
             super().make_train_function(force)
@@ -560,7 +563,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                     self.check_inputs,
                     lambda: self._stack_reader,
                 )
-                if self._runs_compiled_loop()
+                if self._is_loop_compiled
                 else make_step_loop(self, self.train_step)
             )
 
@@ -595,11 +598,12 @@ class GradientModel(keras.Model):  # type: ignore[misc]
 
     @contextlib.contextmanager
     def _reading_stacks(self, arguments: dict[str, Any]) -> Iterator[None]:
-        """Decides how a compiled loop reads the batches of a `fit`.
+        """Reads the batches of a `fit` as stacks if a compiled loop can.
 
         Args:
-            arguments: Arguments of `fit`. Batches that are not read as stacks
-                are read ahead: a call needs all of them for its first step.
+            arguments: Arguments of `fit`, changed in place: other batches for a
+                compiled loop are read ahead, because a call needs all of its
+                batches for its first step.
         """
         outer = self._stack_reader  # Of a `fit` whose callback calls this one.
         self._stack_reader = None
@@ -616,14 +620,15 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             yield
         finally:
             self._stack_reader = outer
+            # The `fit` that ends may have left another loop.
             self._hand_over_unless_compiled()
 
     def _hand_over_unless_compiled(self) -> None:
-        """Ends the reading of stacks if a callback has compiled the model anew.
+        """Ends the reading of stacks if the loop reads Keras' iterator.
 
-        The loop that it has now reads Keras' iterator.
+        A callback has made another function for the rest of the `fit`.
         """
-        if self._stack_reader is not None and not self._runs_compiled_loop():
+        if self._stack_reader is not None and not self._is_loop_compiled:
             self._stack_reader.hand_over()
             self._stack_reader = None
 

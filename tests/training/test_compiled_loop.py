@@ -430,14 +430,33 @@ def compile_anew(model: Any, **kwargs: Any) -> None:
     model.make_train_function()
 
 
+def leave_eager_loop(model: Any) -> None:
+    """Fits with a callback that changes the loop, and sets it back late."""
+
+    class Changing(keras.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            model.run_eagerly = True
+            model.make_train_function(force=True)
+            model.run_eagerly = False
+
+    model.fit(
+        np.zeros((8, 784)),
+        np.zeros(8, int),
+        callbacks=[Changing()],
+        verbose=0,
+    )
+
+
 CHANGES: dict[str, Callable[[Any], object]] = {
     "function made anew": lambda model: model.make_train_function(force=True),
     "compiled anew": compile_anew,
     "fewer steps per call": lambda m: compile_anew(m, steps_per_execution=2),
+    "another attribute": lambda m: setattr(m, "steps_per_execution", 2),
     "without XLA": lambda model: compile_anew(model, jit_compile=False),
     "fit inside": lambda model: model.fit(
         np.zeros((8, 784)), np.zeros(8, int), verbose=0
     ),
+    "fit inside that leaves an eager loop": leave_eager_loop,
     "fit inside, without XLA": lambda model: (
         compile_anew(model, jit_compile=False),
         model.fit(np.zeros((8, 784)), np.zeros(8, int), verbose=0),
@@ -461,7 +480,9 @@ def test_the_batches_go_on_when_a_callback_changes_the_model(
             verbose=0,
         )
         fitted.append(model)
-    assert_same_bits(*fitted)
+    model, other = fitted
+    assert model.batches_seen == other.batches_seen
+    assert_same_bits(model, other)
 
 
 class Wrapping(keras.callbacks.Callback):
