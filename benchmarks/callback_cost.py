@@ -76,7 +76,7 @@ def callbacks_by_kind(
     }
 
 
-class Clock(keras.callbacks.Callback):  # type: ignore[misc]
+class Clock(keras.callbacks.Callback):
     """Measures a training from the step when all graphs are built to its end.
 
     Args:
@@ -125,7 +125,7 @@ def train(
     return clock.seconds_per_100()
 
 
-class Memory(keras.callbacks.Callback):  # type: ignore[misc]
+class Memory(keras.callbacks.Callback):
     """Records the memory of the process every 100 steps, in MiB."""
 
     def __init__(self) -> None:

@@ -160,7 +160,7 @@ def train(model: Any, steps: int) -> np.ndarray:
     return np.array(record.losses)
 
 
-class Losses(keras.callbacks.Callback):  # type: ignore[misc]
+class Losses(keras.callbacks.Callback):
     """Keeps the loss of every step's own batch."""
 
     def __init__(self) -> None:

@@ -81,7 +81,7 @@ class SteadyTraining:
         self._turns.end()
 
 
-class Turns(keras.callbacks.Callback):  # type: ignore[misc]
+class Turns(keras.callbacks.Callback):
     """Pauses a training at the end of every turn until it may continue.
 
     Args:

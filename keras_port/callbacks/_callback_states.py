@@ -23,8 +23,8 @@ class CallbackStates:
     several of them.
 
     Args:
-        callbacks: The callbacks, in order. Those without a state are left out,
-            and so is one that is there a second time.
+        callbacks: The callbacks, in order. Duplicates, and callbacks without a
+            state, are left out.
     """
 
     def __init__(self, callbacks: Iterable[Any]) -> None:

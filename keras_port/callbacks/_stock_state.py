@@ -64,10 +64,10 @@ class StockState:
             self.callback._last_batch_seen = -1
 
     def expect_skipped(self, batches: int) -> None:
-        """Lets batches that `fit` skips not count once more.
+        """Prevents that the batches that `fit` skips are counted twice.
 
-        Keras calls the callback for them, and it would write the weights of a
-        later batch to a file of an earlier one.
+        Keras calls the callback for them once more. `ModelCheckpoint` would
+        write the weights of a later batch to the file of an earlier one.
         """
         if hasattr(self.callback, SINCE_SAVING):
             count = getattr(self.callback, SINCE_SAVING) - batches

@@ -120,8 +120,8 @@ def shuffled_batches(
     batches = maker.make_batches(start_batch).apply(length)
     batches = batches.prefetch(PREFETCHED).with_options(batch_options())
 
-    # A `fit` that is called again takes the same: making them takes as long as
-    # 500 steps of the perceptron.
+    # For the next `fit`: making it takes as long as hundreds of steps of the
+    # perceptron.
     @functools.lru_cache(maxsize=1)
     def make_stacks(skipped: int, rows: int) -> tf.data.Dataset:
         stacks = maker.make_stacked_batches(start_batch + skipped, rows)
@@ -197,7 +197,8 @@ class BatchMaker:
 
         Args:
             start: Number of the first batch.
-            rows: Batches in a stack, shape (rows, batch_size, ...).
+            rows: Batches in a stack, whose images have the shape (rows,
+                batch_size, ...).
         """
         if self._max_shift:
             return self.make_batches(start).batch(rows, drop_remainder=True)

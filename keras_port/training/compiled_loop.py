@@ -208,7 +208,7 @@ def drop_batches(model: keras.Model, iterator: Any, count: int) -> None:
     """
     for _ in range(count):
         next(iterator)
-    reader = getattr(model, "stack_reader", None)
+    reader: StackReader | None = getattr(model, "_stack_reader", None)
     if reader is not None:
         reader.drop(count)
 

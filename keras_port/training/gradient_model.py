@@ -318,7 +318,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
             with (
                 value_errors(),
                 lost_worker_errors(self),
-                self._reading_stacks(arguments),
+                self._choose_reader(arguments),
             ):
                 # By position: mlflow samples the data for a signature there.
                 return super().fit(arguments.pop("x"), **arguments)
@@ -517,11 +517,6 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         return int(self.step_log.skipped_updates)
 
     @property
-    def stack_reader(self) -> StackReader | None:
-        """What reads the batches of the current `fit` as stacks, if it does."""
-        return self._stack_reader
-
-    @property
     def step_variables(self) -> list[tf.Variable]:
         """Variables of the step itself, which a resumed training needs."""
         waiting = self._weight_update.variables(self.trainable_variables)
@@ -597,7 +592,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         return made_for not in (None, self.steps_per_execution)
 
     @contextlib.contextmanager
-    def _reading_stacks(self, arguments: dict[str, Any]) -> Iterator[None]:
+    def _choose_reader(self, arguments: dict[str, Any]) -> Iterator[None]:
         """Reads the batches of a `fit` as stacks if a compiled loop can.
 
         Args:

@@ -25,7 +25,10 @@ PAGES = checkout.pages()
 # `python figure` draws with matplotlib, and `python litert` exports to LiteRT;
 # without them such a block is compiled.
 PYTHON = {
-    *("python", "python figure", "python litert", "python tf1"),
+    "python",
+    "python figure",
+    "python litert",
+    "python tf1",
     "python tools",
 }
 INFO_STRINGS = PYTHON | {

@@ -49,16 +49,18 @@ def make_model(
     return model
 
 
-def make_perceptron() -> Any:
-    """Returns the course's perceptron, three steps per call."""
+def make_perceptron(steps: int = 3) -> Any:
+    """Returns the course's perceptron, with `steps` steps per call."""
+    keras.utils.set_random_seed(1)
     model = models.build_perceptron()
-    model.compile(
-        "sgd",
-        losses.CourseCrossEntropy(),
-        jit_compile=True,
-        steps_per_execution=3,
-    )
+    compile_perceptron(model, steps_per_execution=steps)
     return model
+
+
+def compile_perceptron(model: Any, **kwargs: Any) -> None:
+    """Compiles a perceptron, with four steps per call and XLA by default."""
+    defaults = {"jit_compile": True, "steps_per_execution": 4}
+    model.compile("sgd", losses.CourseCrossEntropy(), **defaults | kwargs)
 
 
 def make_batches(*, drop_remainder: bool = False) -> tf.data.Dataset:
@@ -404,13 +406,6 @@ def make_shuffled(*, as_stacks: bool) -> tf.data.Dataset:
     return batches if as_stacks else batches.map(lambda *batch: batch)
 
 
-def compile_perceptron(model: Any, **kwargs: Any) -> Any:
-    """Returns a perceptron that is compiled with four steps per call."""
-    defaults = {"jit_compile": True, "steps_per_execution": 4}
-    model.compile("sgd", losses.CourseCrossEntropy(), **defaults | kwargs)
-    return model
-
-
 class Between(keras.callbacks.Callback):
     """Changes the model after the first epoch."""
 
@@ -425,26 +420,32 @@ class Between(keras.callbacks.Callback):
 
 
 def compile_anew(model: Any, **kwargs: Any) -> None:
-    """Does what thaws a layer in the middle of a training."""
+    """Compiles as programs do that unfreeze a layer between epochs."""
     compile_perceptron(model, **kwargs)
     model.make_train_function()
 
 
-def leave_eager_loop(model: Any) -> None:
-    """Fits with a callback that changes the loop, and sets it back late."""
+def fit_zeros(model: Any, **kwargs: Any) -> None:
+    """Trains on eight black images."""
+    model.fit(np.zeros((8, 784)), np.zeros(8, int), verbose=0, **kwargs)
 
-    class Changing(keras.callbacks.Callback):
+
+def fit_without_xla(model: Any) -> None:
+    """Trains in a loop without XLA, and leaves it."""
+    compile_anew(model, jit_compile=False)
+    fit_zeros(model)
+
+
+def fit_eagerly(model: Any) -> None:
+    """Trains in an eager loop, and leaves it, but not `run_eagerly`."""
+
+    class LeaveLoop(keras.callbacks.Callback):
         def on_train_begin(self, logs: Any = None) -> None:
             model.run_eagerly = True
             model.make_train_function(force=True)
             model.run_eagerly = False
 
-    model.fit(
-        np.zeros((8, 784)),
-        np.zeros(8, int),
-        callbacks=[Changing()],
-        verbose=0,
-    )
+    fit_zeros(model, callbacks=[LeaveLoop()])
 
 
 CHANGES: dict[str, Callable[[Any], object]] = {
@@ -453,14 +454,9 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "fewer steps per call": lambda m: compile_anew(m, steps_per_execution=2),
     "another attribute": lambda m: setattr(m, "steps_per_execution", 2),
     "without XLA": lambda model: compile_anew(model, jit_compile=False),
-    "fit inside": lambda model: model.fit(
-        np.zeros((8, 784)), np.zeros(8, int), verbose=0
-    ),
-    "fit inside that leaves an eager loop": leave_eager_loop,
-    "fit inside, without XLA": lambda model: (
-        compile_anew(model, jit_compile=False),
-        model.fit(np.zeros((8, 784)), np.zeros(8, int), verbose=0),
-    ),
+    "fit inside": fit_zeros,
+    "fit inside that leaves an eager loop": fit_eagerly,
+    "fit inside, without XLA": fit_without_xla,
 }
 
 
@@ -470,8 +466,7 @@ def test_the_batches_go_on_when_a_callback_changes_the_model(
 ) -> None:
     fitted = []
     for as_stacks in (True, False):
-        keras.utils.set_random_seed(1)
-        model = compile_perceptron(models.build_perceptron())
+        model = make_perceptron(steps=4)
         model.fit(
             make_shuffled(as_stacks=as_stacks),
             steps_per_epoch=8,
@@ -501,10 +496,7 @@ def test_batches_that_are_dropped_are_not_trained_on(
     """By a resumed training whose data starts at the beginning."""
 
     def fit(name: str, total: int, steps: int) -> Any:
-        keras.utils.set_random_seed(1)
-        model = compile_perceptron(
-            models.build_perceptron(), steps_per_execution=steps
-        )
+        model = make_perceptron(steps)
         others = {
             "nothing": [],
             "wrapper": [Wrapping()],
@@ -541,7 +533,7 @@ def test_the_stacks_of_a_fit_are_read_by_one_iterator(
             super().__init__(make)
 
     monkeypatch.setattr(gradient_model, "StackReader", Counting)
-    compile_perceptron(models.build_perceptron()).fit(
+    make_perceptron(steps=4).fit(
         make_shuffled(as_stacks=True),
         steps_per_epoch=8,
         epochs=2,
@@ -553,7 +545,7 @@ def test_the_stacks_of_a_fit_are_read_by_one_iterator(
 
 def test_class_weights_reach_shuffled_batches() -> None:
     """Keras gives them to the single batches."""
-    model = compile_perceptron(models.build_perceptron())
+    model = make_perceptron(steps=4)
     model.fit(
         make_shuffled(as_stacks=True),
         steps_per_epoch=4,

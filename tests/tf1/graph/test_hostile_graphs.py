@@ -301,14 +301,19 @@ def test_s1_constants_that_grow_take_no_memory_here(tmp_path: Path) -> None:
     assert int(found[1]) < 1000, printed
 
 
-def test_s6_a_process_that_ends_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = hostile.write(
-        tmp_path / "m.meta",
+def write_negative(folder: Path) -> Path:
+    """Writes a harmless graph, which negates two numbers."""
+    return hostile.write(
+        folder / "m.meta",
         placeholder("x", 2),
         node("out", "Neg", "x", T=Type(FLOAT)),
     )
+
+
+def test_s6_a_process_that_ends_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_negative(tmp_path)
     monkeypatch.setattr(shape_process, "ANSWER_SECONDS", 0.5)
     os.kill(shape_process._PROCESS._get()[0].pid, signal.SIGSTOP)
     with pytest.raises(ValueError, match=r"m\.meta: .* took over 0\.5 seconds"):
@@ -320,11 +325,7 @@ def test_s6_a_process_that_ends_is_one_line(
 def test_s6_a_process_that_ends_while_it_waits_is_no_fault_of_the_graph(
     tmp_path: Path,
 ) -> None:
-    path = hostile.write(
-        tmp_path / "m.meta",
-        placeholder("x", 2),
-        node("out", "Neg", "x", T=Type(FLOAT)),
-    )
+    path = write_negative(tmp_path)
     process, _ = shape_process._PROCESS._get()
     # It has not ended when it is asked, and does not answer.
     os.kill(process.pid, signal.SIGSTOP)
@@ -369,11 +370,7 @@ def test_s6_a_shape_function_that_ends_its_process_is_one_line(
 def test_a_process_that_cannot_start_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = hostile.write(
-        tmp_path / "m.meta",
-        placeholder("x", 2),
-        node("out", "Neg", "x", T=Type(FLOAT)),
-    )
+    path = write_negative(tmp_path)
     shape_process._PROCESS.close()
     monkeypatch.setattr("sys.executable", str(tmp_path / "missing"))
     with pytest.raises(ValueError, match=r"m\.meta: .* did not start"):
@@ -384,11 +381,7 @@ def test_a_process_that_cannot_start_is_one_line(
 def test_the_process_can_open_and_write_nothing_and_ends_with_this_one(
     tmp_path: Path,
 ) -> None:
-    path = hostile.write(
-        tmp_path / "m.meta",
-        placeholder("x", 2),
-        node("out", "Neg", "x", T=Type(FLOAT)),
-    )
+    path = write_negative(tmp_path)
     list_graph(path)
     process = shape_process._PROCESS._process
     assert process is not None
