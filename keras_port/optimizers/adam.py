@@ -77,6 +77,7 @@ class Adam(keras.optimizers.Optimizer):  # type: ignore[misc]
         slots = {
             copy.ref(): pair
             for trio in zip(variables, momentums, velocities, strict=True)
+            if trio[1] is not None  # Keras overwrites it, as a scale of float8.
             for copy, *pair in zip(*map(copies, trio), strict=True)
         }
         # A function, because `tf.train.Checkpoint` rejects a dictionary whose

@@ -85,8 +85,12 @@ class HardExamples:
         """
         if not self.warmup_batches:
             return data
+        size = batch_size(data)
+        # Not more than there are: XLA takes any number for the size.
         seen = tf.where(
-            batch_number < self.warmup_batches, self.count, tf.int32.max
+            batch_number < self.warmup_batches,
+            tf.minimum(self.count, size),
+            size,
         )
         return tf.nest.map_structure(
             lambda part: None if part is None else part[:seen], data
@@ -107,10 +111,9 @@ class HardExamples:
             and the outputs of the whole batch in inference.
         """
         whole = evaluate_batch(model, batch, per_example=False)
-        losses = example_losses(model.loss, batch.y, whole.outputs)
-        if batch.sample_weight is not None:
-            weights = tf.cast(batch.sample_weight, losses.dtype)
-            losses *= tf.reshape(weights, tf.shape(losses))
+        losses = example_losses(
+            model.loss, batch.y, whole.outputs, batch.sample_weight
+        )
         count = tf.minimum(self.count, batch.size)
         selected = sample_without_replacement(losses, count, batch_number)
         rows = tf.nest.map_structure(
@@ -130,20 +133,53 @@ class HardExamples:
         return cls(**config)
 
 
-def example_losses(loss: Any, y: Any, outputs: Any) -> tf.Tensor:
+def example_losses(
+    loss: Any, y: Any, outputs: Any, sample_weight: Any = None
+) -> tf.Tensor:
     """Returns the loss of every example, float32 of shape (batch,).
 
     Args:
         loss: Loss as given to `compile`.
         y: Targets, shape (batch, ...).
         outputs: Outputs of the model, shape (batch, ...).
+        sample_weight: Weights, shape (batch,) or that of the losses. Defaults
+            to `None`.
+
+    Raises:
+        ValueError: If the loss is one number for the whole batch.
     """
     known = keras.losses.get(loss)
     is_object = isinstance(known, keras.losses.Loss)
     compute: Callable[[Any, Any], Any] = known.call if is_object else known
-    losses = compute(*align_ranks(y, outputs))
-    rows = tf.reshape(tf.cast(losses, tf.float32), (batch_size(outputs), -1))
-    return tf.reduce_mean(rows, axis=1)
+    # As Keras does, before it calls a loss.
+    dtype = known.dtype if is_object else keras.config.floatx()
+    # Keras leaves the mask on the tensor, under a name it does not document.
+    mask = getattr(outputs, "_keras_mask", None)
+    y, outputs = align_ranks(y, outputs)
+    losses = compute(tf.cast(y, dtype), tf.cast(outputs, dtype))
+    if not losses.shape.rank:
+        raise ValueError(
+            "`HardExamples` needs the loss of every example, and "
+            f"`{getattr(loss, '__name__', type(loss).__name__)}` returns one "
+            "number for the whole batch. Return the losses before their mean, "
+            "such as `keras.ops.mean((y - y_pred) ** 2, axis=-1)`."
+        )
+    losses = tf.cast(losses, tf.float32)
+    if sample_weight is not None:
+        weights = tf.cast(sample_weight, losses.dtype)
+        missing = losses.shape.rank - weights.shape.rank
+        shape = tf.concat(
+            [tf.shape(weights), tf.ones(max(missing, 0), tf.int32)], 0
+        )
+        if missing < 0:  # Shape (batch, 1) for losses of shape (batch,).
+            shape = tf.shape(losses)
+        losses *= tf.reshape(weights, shape)
+    rows = tf.reshape(losses, (batch_size(outputs), -1))
+    if mask is None or mask.shape.rank != losses.shape.rank:
+        return tf.reduce_mean(rows, axis=1)
+    valid = tf.reshape(tf.cast(mask, rows.dtype), tf.shape(rows))
+    counts = tf.maximum(tf.reduce_sum(valid, axis=1), 1)
+    return tf.reduce_sum(rows * valid, axis=1) / counts
 
 
 def align_ranks(y: Any, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:

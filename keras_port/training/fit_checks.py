@@ -70,6 +70,9 @@ class LabelRange:
 
     def is_valid(self, labels: tf.Tensor) -> tf.Tensor:
         """Returns for every label whether it is a class or ignored."""
+        if labels.dtype.is_integer:
+            # In uint8, 256 classes would be 0.
+            labels = tf.cast(labels, tf.int64)
         # NaN must not be valid, so this is not written the other way around.
         valid = (labels >= 0) & (labels < self.num_classes)
         if labels.dtype.is_floating:

@@ -55,7 +55,7 @@ from keras_port.training.sharing import has_replicas
 from keras_port.training.sharing import lost_worker_errors
 from keras_port.training.step_log import StepLog
 from keras_port.training.step_loop import Step
-from keras_port.training.step_loop import make_step_loop
+from keras_port.training.step_loop import StepLoop
 from keras_port.training.weight_update import WeightUpdate
 
 
@@ -125,6 +125,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         self._stack_reader: StackReader | None = None
         self._has_asked_for_xla = False
         self._is_loop_compiled = False
+        self._loss_means: tuple[str, ...] = ()
         # Of the functions that were made, by their names.
         self._steps_per_call: dict[str, int] = {}
 
@@ -192,6 +193,8 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         check_metrics(self, kwargs.get("metrics"))
         check_metrics(self, kwargs.get("weighted_metrics"))
         disable_xla(self, kwargs)
+        # Kept alive, so that nothing new gets the identity of something old.
+        before = list(vars(self).values())
         with compile_scope(self):
             super().compile(optimizer=optimizer, loss=loss, **kwargs)
             check_replicas(self)
@@ -199,6 +202,15 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                 # Keras builds it in `fit`, outside of the scope.
                 build_optimizer(self)
         check_accumulation(gradient_accumulation_steps, self.optimizer, loss)
+        # The attribute in which Keras keeps its mean of the loss. A model may
+        # keep one of its own under the same name.
+        self._loss_means = tuple(
+            attribute
+            for attribute, value in vars(self).items()
+            if isinstance(value, keras.metrics.Mean)
+            and value.name == "loss"
+            and not any(value is old for old in before)
+        )
         self._has_asked_for_xla = kwargs.get("jit_compile") is True
         self._global_clipnorm = global_clipnorm
         self._accumulation_steps = gradient_accumulation_steps
@@ -381,7 +393,9 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         variables = [variable for _, variable in grads_and_vars]
         with self._sharing.update_scope(), tf.name_scope("trainer"):
             build_optimizer(self)
-            self._weight_update.run(self.optimizer, gradients, variables)
+            self._weight_update.run(
+                self.optimizer, gradients, variables, self.trainable_variables
+            )
 
     def train_step(self, data: Any) -> Logs:
         """Trains on one batch: compute gradients, apply them, update metrics.
@@ -451,9 +465,9 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         if examples is None:
             examples = batch_size(x)
         with tf.name_scope("evaluator"):
-            for metric in self.metrics:
-                if metric.name == "loss":
-                    metric.update_state(result.loss, sample_weight=examples)
+            for attribute in self._loss_means:
+                mean = getattr(self, attribute)
+                mean.update_state(result.loss, sample_weight=examples)
             logs: Logs = self.compute_metrics(
                 x,
                 match_label_form(self, y),
@@ -559,7 +573,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
                     lambda: self._stack_reader,
                 )
                 if self._is_loop_compiled
-                else make_step_loop(self, self.train_step)
+                else StepLoop(self, self.train_step)
             )
 
     def make_test_function(self, force: bool = False) -> None:
@@ -571,7 +585,7 @@ class GradientModel(keras.Model):  # type: ignore[misc]
         if not self._uses_own_loop("test_step"):
             super().make_test_function(force)
         elif force or self.test_function is None:
-            self.test_function = make_step_loop(self, step)
+            self.test_function = StepLoop(self, step)
 
     def make_predict_function(self, force: bool = False) -> Any:
         """Creates the function that `predict` calls."""

@@ -9,11 +9,21 @@ import tensorflow as tf
 from keras_port.training.gradient_result import Batch
 from keras_port.training.gradient_result import batch_size
 
+# Reductions of a loss that divide by a number of values or of weights.
+MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+
 
 def is_summed(loss: Any) -> bool:
     """Tells whether every loss given to `compile` is a sum over the batch."""
-    losses = tf.nest.flatten(loss)
-    return all(getattr(one, "reduction", None) == "sum" for one in losses)
+    losses = list_losses(loss)
+    return bool(losses) and all(
+        getattr(one, "reduction", None) == "sum" for one in losses
+    )
+
+
+def list_losses(loss: Any) -> list[Any]:
+    """Returns the losses given to `compile`, without outputs that have none."""
+    return [one for one in tf.nest.flatten(loss) if one is not None]
 
 
 def check_divisible(loss: Any, sample_weight: Any, place: str) -> None:
@@ -27,7 +37,7 @@ def check_divisible(loss: Any, sample_weight: Any, place: str) -> None:
     """
     kinds = {
         getattr(one, "reduction", "sum_over_batch_size")
-        for one in tf.nest.flatten(loss)
+        for one in list_losses(loss)
     }
     mixed = "sum" in kinds and len(kinds) > 1
     weighted = "mean_with_sample_weight" in kinds and sample_weight is not None
@@ -124,20 +134,40 @@ def count_weights(model: keras.Model, batch: Batch, outputs: Any) -> tf.Tensor:
     """Returns the weight of a batch's loss in a mean over several batches.
 
     So that the mean does not depend on how the examples are divided into
-    batches: the sum of the sample weights where the loss is divided by it, and
-    the number of time steps that a mask leaves. Otherwise the number of
-    examples.
+    batches: the number of time steps that a mask leaves, and of labels that
+    the loss does not ignore; or the sum of the sample weights where the loss is
+    divided by it. Otherwise the number of examples. A model with several losses
+    has one weight for all of them, the number of examples.
 
     Args:
         model: The model.
         batch: The batch.
         outputs: The outputs of the model.
     """
-    kind = getattr(model.loss, "reduction", "sum_over_batch_size")
-    if kind == "mean_with_sample_weight" and batch.sample_weight is not None:
-        return tf.reduce_sum(tf.cast(batch.sample_weight, tf.float32))
+    losses = list_losses(model.loss)
+    targets, predictions = tf.nest.flatten(batch.y), tf.nest.flatten(outputs)
+    if not len(losses) == len(targets) == len(predictions) == 1:
+        return batch_size(batch.x)
+    kind = getattr(losses[0], "reduction", "sum_over_batch_size")
     # Keras leaves the mask on the tensor, under a name it does not document.
-    mask = getattr(outputs, "_keras_mask", None)
-    if kind == "sum_over_batch_size" and mask is not None:
+    mask = getattr(predictions[0], "_keras_mask", None)
+    ignored = getattr(losses[0], "ignore_class", None)
+    if ignored is not None:
+        is_valid = targets[0] != tf.cast(ignored, targets[0].dtype)
+        if mask is not None:
+            is_valid = tf.reshape(is_valid, tf.shape(mask)) & mask
+        mask = is_valid
+    weights = batch.sample_weight
+    if kind == "mean_with_sample_weight" and weights is not None:
+        (weights,) = tf.nest.flatten(weights)
+        weights = tf.cast(weights, tf.float32)
+        if mask is None:
+            return tf.reduce_sum(weights)
+        missing = mask.shape.rank - weights.shape.rank
+        weights = weights[(..., *[tf.newaxis] * missing)]
+        if missing < 0:  # Shape (batch, 1) for a mask of shape (batch,).
+            weights = tf.reshape(weights, tf.shape(mask))
+        return tf.reduce_sum(weights * tf.cast(mask, tf.float32))
+    if kind in MEANS and mask is not None:
         return tf.reduce_sum(tf.cast(mask, tf.float32))
     return batch_size(batch.x)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from keras_port.training.gradient_norm import global_norm
 from keras_port.training.gradient_result import GradientResult
 
 COLUMNS = (
@@ -154,10 +155,3 @@ class StepLog:
 def make_counter(name: str) -> tf.Variable:
     """Returns an int64 variable that is 0."""
     return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
-
-
-def global_norm(gradients: list[tf.Tensor | None]) -> tf.Tensor:
-    """Returns the norm of all gradients together, without missing ones."""
-    return tf.linalg.global_norm(
-        [gradient for gradient in gradients if gradient is not None]
-    )

@@ -14,8 +14,8 @@ Logs = dict[str, tf.Tensor]
 Step = Callable[[Any], Any]
 
 
-def make_step_loop(model: keras.Model, step: Step) -> Callable[[Any], Logs]:
-    """Returns a function that runs the next `steps_per_execution` steps.
+class StepLoop:
+    """Runs the next `steps_per_execution` steps.
 
     With several steps per call, Keras traces the step twice, wraps it in two
     conditions and carries the logs from step to step. Here the step is traced
@@ -24,59 +24,82 @@ def make_step_loop(model: keras.Model, step: Step) -> Callable[[Any], Logs]:
     Args:
         model: A model whose logs are its metrics.
         step: Runs one step on a batch, and updates the metrics.
-
-    Returns:
-        A function that takes an iterator of batches and returns the metrics'
-        running values. Without a batch it raises `StopIteration` or a
-        `tf.errors.OutOfRangeError`, which ends the epoch in `fit`.
     """
 
-    def one_step(batch: Any) -> Logs:
-        step(drop_optionals(batch))
-        logs: Logs = model.get_metrics_result()
-        return logs
+    def __init__(self, model: keras.Model, step: Step) -> None:
+        self._model = model
+        self._step = step
+        self._traced_one = trace(self._run_one)
+        self._traced_steps = trace(self._run_steps)
+        if model.run_eagerly:
+            self._traced_one = self._run_one
+            self._traced_steps = self._run_steps
 
-    def steps(iterator: tf.data.Iterator) -> tuple[tf.Tensor, Logs]:
-        if model.steps_per_execution == 1:
-            return tf.constant(1), one_step(iterator.get_next())
+    def __call__(self, iterator: Any) -> Logs:
+        """Runs the next steps.
 
-        def one_more(done: tf.Tensor, batch: Any) -> Any:
-            step(drop_optionals(batch.get_value()))
-            done += 1
-            # A batch that is taken but not used would be lost.
-            batch = tf.cond(
-                done < model.steps_per_execution,
-                iterator.get_next_as_optional,
-                lambda: batch,
-            )
-            return done, batch
+        Args:
+            iterator: The batches.
 
-        done, _ = tf.while_loop(
-            lambda done, batch: (
-                (done < model.steps_per_execution) & batch.has_value()
-            ),
-            one_more,
-            [tf.constant(0), iterator.get_next_as_optional()],
-            parallel_iterations=1,
-        )
-        return done, model.get_metrics_result()
+        Returns:
+            The metrics' running values.
 
-    if not model.run_eagerly:
-        one_step, steps = trace(one_step), trace(steps)
-
-    def function(iterator: Any) -> Logs:
+        Raises:
+            StopIteration: If there is no batch, which ends the epoch in `fit`.
+                Keras takes a `tf.errors.OutOfRangeError` for the same.
+        """
+        logs: Logs
         if not isinstance(iterator, tf.data.Iterator):
             # The single batch of `train_on_batch` or `test_on_batch`.
-            return one_step(next(iterator))
-        if not has_replicas(model):
-            choose_metrics(model, iterator.element_spec)
+            logs = self._traced_one(next(iterator))
+            return logs
+        if not has_replicas(self._model):
+            choose_metrics(self._model, iterator.element_spec)
         with needing_all_workers():
-            done, logs = steps(iterator)
+            done, logs = self._traced_steps(iterator)
         if not int(done):
             raise StopIteration
         return logs
 
-    return function
+    def get_concrete_function(self, iterator: tf.data.Iterator) -> Any:
+        """Returns the traced steps, as `tf.function` does.
+
+        Args:
+            iterator: The batches. Nothing is read.
+
+        Returns:
+            `None` for a model that runs eagerly.
+        """
+        if self._model.run_eagerly:
+            return None
+        return self._traced_steps.get_concrete_function(iterator)
+
+    def _run_one(self, batch: Any) -> Logs:
+        self._step(drop_optionals(batch))
+        logs: Logs = self._model.get_metrics_result()
+        return logs
+
+    def _run_steps(self, iterator: tf.data.Iterator) -> tuple[tf.Tensor, Logs]:
+        limit = self._model.steps_per_execution
+        if limit == 1:
+            return tf.constant(1), self._run_one(iterator.get_next())
+
+        def one_more(done: tf.Tensor, batch: Any) -> Any:
+            self._step(drop_optionals(batch.get_value()))
+            done += 1
+            # A batch that is taken but not used would be lost.
+            batch = tf.cond(
+                done < limit, iterator.get_next_as_optional, lambda: batch
+            )
+            return done, batch
+
+        done, _ = tf.while_loop(
+            lambda done, batch: (done < limit) & batch.has_value(),
+            one_more,
+            [tf.constant(0), iterator.get_next_as_optional()],
+            parallel_iterations=1,
+        )
+        return done, self._model.get_metrics_result()
 
 
 def trace(function: Callable[..., Any]) -> Any:

@@ -9,6 +9,9 @@ import keras
 import tensorflow as tf
 
 from keras_port._support import replica_context
+from keras_port.training.gradient_norm import clip_by_global_norm
+from keras_port.training.gradient_norm import sum_repeated_rows
+from keras_port.training.gradient_result import GradientAndVariable
 from keras_port.training.loss_scaling import apply_unscaled
 from keras_port.training.loss_scaling import scales_loss
 from keras_port.training.step_log import StepLog
@@ -49,8 +52,15 @@ class WeightUpdate:
         optimizer: keras.optimizers.Optimizer,
         gradients: Sequence[tf.Tensor | None],
         variables: Sequence[keras.Variable],
+        weights: Sequence[keras.Variable],
     ) -> None:
         """Changes the variables in every `accumulation_steps`-th call.
+
+        Args:
+            optimizer: The optimizer.
+            gradients: A gradient or `None` for every variable.
+            variables: All weights, or a group of them.
+            weights: The trainable variables of the model.
 
         Raises:
             ValueError: If no variable has a gradient.
@@ -65,8 +75,9 @@ class WeightUpdate:
         if self._accumulation_steps == 1:
             self._apply(optimizer, gradients, variables)
             return
-        self._get_accumulator(variables).add(
-            gradients, lambda total: self._apply(optimizer, total, variables)
+        self._get_accumulator(weights).add(
+            list(zip(gradients, variables, strict=True)),
+            lambda totals, moved: self._apply(optimizer, totals, moved),
         )
 
     def _run_on_replica(
@@ -83,10 +94,9 @@ class WeightUpdate:
                 "custom loop with `Strategy.run`, where an update must not "
                 "depend on a condition (keras#20763)."
             )
-        pairs = drop_missing(gradients, variables)
-        present = self._clip([gradient for gradient, _ in pairs])
+        pairs = self._clip(drop_missing(gradients, variables))
         # Keras adds up the gradients of the replicas, which are all equal.
-        parts = [one / context.num_replicas_in_sync for one in present]
+        parts = [one / context.num_replicas_in_sync for one, _ in pairs]
         moved = [variable for _, variable in pairs]
         if scales_loss(optimizer):
             apply_unscaled(optimizer, parts, moved)
@@ -99,19 +109,19 @@ class WeightUpdate:
         Args:
             weights: The trainable variables.
         """
-        if self._accumulation_steps == 1:
+        if self._accumulation_steps == 1 or not weights:  # Not built.
             return []
         accumulator = self._get_accumulator(weights)
-        return [accumulator.count, *accumulator.sums]
+        return [accumulator.counts, *accumulator.sums]
 
     def _get_accumulator(
-        self, variables: Sequence[keras.Variable]
+        self, weights: Sequence[keras.Variable]
     ) -> "GradientAccumulator":
         if self._accumulator is None:
             # A step may be traced right now; variables live outside of it.
             with tf.init_scope():
                 self._accumulator = GradientAccumulator(
-                    variables,
+                    weights,
                     steps=self._accumulation_steps,
                     average=self._average,
                 )
@@ -123,8 +133,8 @@ class WeightUpdate:
         gradients: Sequence[tf.Tensor | None],
         variables: Sequence[keras.Variable],
     ) -> None:
-        pairs = drop_missing(gradients, variables)
-        present = self._clip([gradient for gradient, _ in pairs])
+        pairs = self._clip(drop_missing(gradients, variables))
+        present = [gradient for gradient, _ in pairs]
         moved = [variable for _, variable in pairs]
         if scales_loss(optimizer):
             skipped = apply_unscaled(optimizer, present, moved)
@@ -132,12 +142,32 @@ class WeightUpdate:
         else:
             optimizer.apply(present, moved)
 
-    def _clip(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        if self._global_clipnorm is None:
-            return gradients
-        clipped: list[tf.Tensor]
-        clipped, _ = tf.clip_by_global_norm(gradients, self._global_clipnorm)
-        return clipped
+    def _clip(self, pairs: list[GradientAndVariable]) -> list[Any]:
+        """Returns (gradient, variable) with gradients of a limited norm."""
+        limit = self._global_clipnorm
+        if limit is None:
+            return pairs
+        is_gradient = [not is_overwritten(variable) for _, variable in pairs]
+        gradients = [
+            sum_repeated_rows(gradient)
+            for (gradient, _), is_one in zip(pairs, is_gradient, strict=True)
+            if is_one
+        ]
+        clipped = iter(clip_by_global_norm(gradients, limit))
+        return [
+            (next(clipped), variable) if is_one else (gradient, variable)
+            for (gradient, variable), is_one in zip(
+                pairs, is_gradient, strict=True
+            )
+        ]
+
+
+def is_overwritten(variable: keras.Variable) -> bool:
+    """Tells whether an optimizer puts the gradient in the variable's place.
+
+    Keras does so with the scales of float8.
+    """
+    return bool(getattr(variable, "overwrite_with_gradient", False))
 
 
 def drop_missing(
@@ -155,58 +185,114 @@ class GradientAccumulator:
     """Adds up gradients over batches.
 
     Args:
-        variables: The trainable variables, in the order of the gradients.
+        weights: The trainable variables of the model.
         steps: Batches for one update of the optimizer, 2 or more.
         average: Whether the total is the mean of the batches' gradients, as
-            for a mean loss, and not their sum, as for a summed loss.
+            for a mean loss, and not their sum, as for a summed loss. A weight
+            that was in fewer batches has the mean of these.
     """
 
     def __init__(
         self,
-        variables: Sequence[keras.Variable],
+        weights: Sequence[keras.Variable],
         *,
         steps: int,
         average: bool,
     ) -> None:
         self.steps = steps
-        self.count = tf.Variable(0, trainable=False, name="accumulated_steps")
+        # Of every weight: a program may update them in groups.
+        self.counts = tf.Variable(
+            tf.zeros(len(weights), tf.int32),
+            trainable=False,
+            name="accumulated_steps",
+        )
         self.sums = [
             tf.Variable(
-                tf.zeros(variable.shape, variable.dtype),
+                tf.zeros(weight.shape, weight.dtype),
                 trainable=False,
                 name="accumulated_gradient",
             )
-            for variable in variables
+            for weight in weights
         ]
-        self._divisor = steps if average else 1
+        self._places = {id(weight): at for at, weight in enumerate(weights)}
+        # Of the weights that have had a gradient since their last update.
+        self._with_gradient: set[int] = set()
+        self._average = average
 
     def add(
         self,
-        gradients: Sequence[tf.Tensor | None],
-        apply: Callable[[list[tf.Tensor | None]], None],
+        pairs: Sequence[GradientAndVariable],
+        apply: Callable[[list[tf.Tensor | None], list[keras.Variable]], None],
     ) -> None:
-        """Adds one batch; calls `apply` with the total of `steps` batches."""
-        for total, gradient in zip(self.sums, gradients, strict=True):
-            if gradient is not None:
-                total.assign_add(tf.convert_to_tensor(gradient))
-        self.count.assign_add(1)
+        """Adds one batch; calls `apply` with the totals of `steps` batches.
 
-        def apply_total() -> tf.Tensor:
-            apply(
-                [
-                    None if gradient is None else total / self._divisor
-                    for total, gradient in zip(
-                        self.sums, gradients, strict=True
-                    )
-                ]
-            )
-            for variable in [*self.sums, self.count]:
-                variable.assign(tf.zeros_like(variable))
+        Args:
+            pairs: Gradients, or `None`, and variables.
+            apply: Called with the totals, `None` for a variable that had no
+                gradient in any of the batches, and the variables.
+
+        Raises:
+            ValueError: If a variable was not trainable in `compile`.
+        """
+        variables = [variable for _, variable in pairs]
+        places = [self._find_place(variable) for variable in variables]
+        if not places:
+            return
+        for place, (gradient, variable) in zip(places, pairs, strict=True):
+            if gradient is None:
+                continue
+            total, one = self.sums[place], tf.convert_to_tensor(gradient)
+            if is_overwritten(variable):
+                # As Keras does, with the largest values that float8 has seen.
+                total.assign(tf.maximum(total, one))
+            else:
+                total.assign_add(one)
+            self._with_gradient.add(place)
+        group = tf.reduce_max(
+            tf.one_hot(places, len(self.sums), dtype=tf.int32), 0
+        )
+        self.counts.assign_add(group)
+        has_gradient = [place in self._with_gradient for place in places]
+
+        def apply_totals() -> tf.Tensor:
+            totals = [
+                self._get_total(place, variable) if has_one else None
+                for place, variable, has_one in zip(
+                    places, variables, has_gradient, strict=True
+                )
+            ]
+            apply(totals, variables)
+            for place, has_one in zip(places, has_gradient, strict=True):
+                # What another graph of the step has added waits for it.
+                if has_one:
+                    total = self.sums[place]
+                    total.assign(tf.zeros_like(total))
+            self.counts.assign(self.counts * (1 - group))
+            if tf.executing_eagerly():
+                self._with_gradient.difference_update(places)
             return tf.constant(True)
 
         tf.cond(
-            self.count >= self.steps, apply_total, lambda: tf.constant(False)
+            tf.reduce_max(tf.gather(self.counts, places)) >= self.steps,
+            apply_totals,
+            lambda: tf.constant(False),
         )
+
+    def _get_total(self, place: int, variable: keras.Variable) -> tf.Tensor:
+        divisor = self.counts[place] if self._average else 1
+        if is_overwritten(variable):
+            divisor = 1
+        return self.sums[place] / tf.cast(divisor, self.sums[place].dtype)
+
+    def _find_place(self, variable: keras.Variable) -> int:
+        place = self._places.get(id(variable))
+        if place is None:
+            raise ValueError(
+                f"`{variable.path}` was not trainable when the model was "
+                "compiled, so nothing accumulates its gradients. Compile the "
+                "model again after changing `trainable`."
+            )
+        return place
 
 
 class MissingGradients:

@@ -224,3 +224,70 @@ def test_several_devices_are_refused() -> None:
         pytest.raises(ValueError, match="several devices"),
     ):
         compiled(3)
+
+
+def per_example(y: Any, outputs: Any) -> Any:
+    return tf.reduce_mean((y - outputs) ** 2, axis=-1)
+
+
+class PerExample(keras.losses.Loss):
+    def call(self, y: Any, outputs: Any) -> Any:
+        return per_example(y, outputs)
+
+
+@pytest.mark.parametrize("loss", [per_example, PerExample()])
+def test_integer_targets_are_cast_as_keras_does(loss: Any) -> None:
+    x, _ = batch(4, 4)
+    model = compiled(2, loss)
+    before = model.get_weights()[0]
+    model.fit(x, np.arange(8)[:, None], verbose=0)
+    assert not np.array_equal(before, model.get_weights()[0])
+
+
+def test_a_loss_of_one_number_is_refused() -> None:
+    def whole(y: Any, outputs: Any) -> Any:
+        return tf.reduce_mean((y - outputs) ** 2)
+
+    with pytest.raises(ValueError, match=r"`whole` returns one number for the"):
+        compiled(2, whole).fit(*batch(4, 4), verbose=0)
+
+
+def test_weights_of_time_steps_choose_the_examples() -> None:
+    outputs = tf.zeros((3, 2, 1))
+    y = tf.constant([[[1.0], [9.0]], [[2.0], [2.0]], [[3.0], [0.0]]])
+    weights = tf.constant([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    found = example_losses("mse", y, outputs, weights)
+    np.testing.assert_allclose(found, [0.5, 4.0, 0.0])
+    columns = example_losses("mse", y[:, 0], outputs[:, 0], tf.ones((3, 1)))
+    np.testing.assert_allclose(columns, [1, 4, 9])
+    rows = example_losses("mse", y, outputs, tf.constant([1.0, 2.0, 0.0]))
+    np.testing.assert_allclose(rows, [41, 8, 0])
+
+
+def test_xla_sees_the_whole_batch_after_the_warm_up() -> None:
+    x, y = batch(4, 8)
+    losses = []
+    for jit_compile in (False, True):
+        model = compiled(4, warmup=2)
+        model.compile(
+            keras.optimizers.SGD(0.0),
+            "mse",
+            example_selection=HardExamples(4, warmup_batches=2),
+            jit_compile=jit_compile,
+        )
+        model.fit(x, y, batch_size=6, epochs=2, shuffle=False, verbose=0)
+        losses.append((model.batch_loss, model.history.history["loss"]))
+        assert list(model.step_log.read(0, 9).examples) == [4, 4, 6, 6]
+    assert losses[0] == (
+        pytest.approx(losses[1][0]),
+        pytest.approx(losses[1][1]),
+    )
+
+
+def test_steps_that_a_mask_leaves_out_do_not_count() -> None:
+    inputs = keras.Input((3,))
+    embedded = keras.layers.Embedding(5, 2, mask_zero=True)(inputs)
+    outputs = keras.layers.Dense(1, kernel_initializer="zeros")(embedded)
+    found = keras.Model(inputs, outputs)(np.array([[1, 2, 0], [3, 0, 0]]))
+    y = tf.constant([[[1.0], [3.0], [99.0]], [[2.0], [99.0], [99.0]]])
+    np.testing.assert_allclose(example_losses("mse", y, found), [5, 4])

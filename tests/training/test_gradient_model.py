@@ -310,3 +310,44 @@ def test_gradient_observers_in_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="which no saved model has"):
         keras.saving.load_model(changed)
     keras.saving.load_model(changed, compile=False)
+
+
+@pytest.mark.parametrize("factor", [1, 100])
+def test_a_mean_of_the_users_own_is_not_updated_again(factor: int) -> None:
+    """As in the docstring of `keras.Model.compute_loss`."""
+
+    def fit(base: Any) -> list[float]:
+        class OwnMean(base):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.loss_tracker = keras.metrics.Mean(name="loss")
+
+            def compute_loss(
+                self,
+                x: Any = None,
+                y: Any = None,
+                y_pred: Any = None,
+                sample_weight: Any = None,
+                training: bool = True,
+            ) -> Any:
+                loss = tf.reduce_mean((y_pred - y) ** 2)
+                self.loss_tracker.update_state(factor * loss)
+                return loss
+
+            @property
+            def metrics(self) -> list[keras.metrics.Metric]:
+                return [self.loss_tracker]
+
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,))
+        model = OwnMean(inputs, keras.layers.Dense(1)(inputs))
+        x, _ = small_arrays(25)
+        for _ in range(2):  # Compiled again, too.
+            model.compile(keras.optimizers.SGD(0.0))
+            history = model.fit(
+                x, x[:, :1], batch_size=10, shuffle=False, verbose=0
+            )
+        values: list[float] = history.history["loss"]
+        return values
+
+    assert fit(GradientModel) == pytest.approx(fit(keras.Model))

@@ -168,3 +168,22 @@ def test_a_loss_of_numbers_takes_any_number() -> None:
     x, _ = small_arrays(8)
     model.fit(x, np.arange(8.0)[:, None] - 3, verbose=0)
     assert int(model.optimizer.iterations) == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "classes"), [("uint8", 256), ("uint8", 300), ("int8", 200)]
+)
+def test_labels_may_have_a_smaller_dtype_than_the_classes(
+    dtype: str, classes: int
+) -> None:
+    x, y = small_arrays(16)
+    inputs = keras.Input((4,))
+    outputs = keras.layers.Dense(classes, activation="softmax")(inputs)
+    model = GradientModel(inputs, outputs)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    labels = y.astype(dtype)
+    model.fit(**as_dataset(x, labels), verbose=0)
+    if dtype == "int8":
+        labels[3] = -1
+        with pytest.raises(ValueError, match="Labels must be integers from 0"):
+            model.fit(**as_dataset(x, labels), verbose=0)
