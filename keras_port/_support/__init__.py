@@ -21,6 +21,7 @@ from keras_port._support.layer_names import strip_names as strip_names
 from keras_port._support.layer_names import strip_numbers as strip_numbers
 from keras_port._support.layer_names import unnumbered_name as unnumbered_name
 from keras_port._support.layer_names import variable_names as variable_names
+from keras_port._support.paths import absolute_path as absolute_path
 from keras_port._support.paths import local_path as local_path
 from keras_port._support.representation import (
     complete_public_names as complete_public_names,
@@ -37,6 +38,12 @@ from keras_port._support.symbolic_tensors import Shape as Shape
 from keras_port._support.symbolic_tensors import shape_tuple as shape_tuple
 from keras_port._support.symbolic_tensors import (
     symbolic_inputs as symbolic_inputs,
+)
+from keras_port._support.untracked_state import (
+    get_global_generator_state as get_global_generator_state,
+)
+from keras_port._support.untracked_state import (
+    list_untracked_variables as list_untracked_variables,
 )
 from keras_port._support.validation import INT64_MAX as INT64_MAX
 from keras_port._support.validation import check_integer as check_integer

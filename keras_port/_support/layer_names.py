@@ -271,14 +271,16 @@ def sublayers(layer: keras.Layer) -> list[keras.Layer]:
 
 
 def _layers_in(value: Any) -> Iterator[keras.Layer]:
-    if isinstance(value, keras.Layer):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _layers_in(item)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _layers_in(item)
+    seen: set[int] = set()
+    values = [value]
+    while values:
+        one = values.pop()
+        if isinstance(one, keras.Layer):
+            yield one
+        elif isinstance(one, list | tuple | Mapping) and id(one) not in seen:
+            seen.add(id(one))  # A list may hold itself.
+            items = one.values() if isinstance(one, Mapping) else one
+            values += reversed(list(items))
 
 
 def snake_case(class_name: str) -> str:

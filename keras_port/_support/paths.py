@@ -51,3 +51,20 @@ def local_path(name: str, path: str | os.PathLike[str]) -> pathlib.Path:
             "Write the whole path. A directory whose name starts with `~` is "
             "`./~...`."
         ) from error
+
+
+def absolute_path(name: str, path: str | os.PathLike[str]) -> pathlib.Path:
+    """Returns the path as `local_path` does, from the root of the disk.
+
+    For what writes again and again: a program may change its working directory
+    in between, and would write to another one.
+
+    Args:
+        name: Name of the caller's argument, for the error messages.
+        path: What the user passed.
+
+    Raises:
+        TypeError: As for `local_path`.
+        ValueError: As for `local_path`.
+    """
+    return local_path(name, path).absolute()

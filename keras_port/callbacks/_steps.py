@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+import weakref
 
 import keras
 
@@ -9,20 +10,34 @@ import keras
 def get_step(model: keras.Model) -> int:
     """Returns the number of updates that the optimizer has made.
 
-    A model that does not use the optimizer of `compile` but others, as a GAN
-    does, is at the step of the one that has made the most updates.
+    A model with several optimizers that update weights, as a GAN has, is at the
+    step of the one that has made the most updates.
     """
     # Not the batch index that Keras passes to callbacks. That index is wrong
     # with `steps_per_execution` (50 steps at 20 per call report 59), counts
     # batches whose gradients are only accumulated, and starts again at 0 in
     # every epoch and every `fit`.
-    optimizer = getattr(model, "optimizer", None)
-    # `numpy`, because a variable with a copy per device is no number.
-    step = 0 if optimizer is None else int(optimizer.iterations.numpy())
-    if step:
-        return step
-    updates = [int(one.iterations.numpy()) for one in list_optimizers(model)]
-    return max(updates, default=0)
+    own = getattr(model, "optimizer", None)
+    step, others = 0, []
+    for optimizer in list_optimizers(model):
+        # `numpy`, because a variable with a copy per device is no number.
+        updates = int(optimizer.iterations.numpy())
+        if optimizer is own:
+            step = updates
+            continue
+        others.append(updates)
+        # One that has stopped, of an earlier `compile`, does not count.
+        if updates != _first_seen.setdefault(optimizer, updates):
+            _moving.add(optimizer)
+        if optimizer in _moving:
+            step = max(step, updates)
+    return step or max(others, default=0)
+
+
+# Optimizers in attributes of models: their updates when they were first seen,
+# and those that have made more.
+_first_seen: "weakref.WeakKeyDictionary[Any, int]" = weakref.WeakKeyDictionary()
+_moving: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def list_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:

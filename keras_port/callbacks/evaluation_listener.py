@@ -64,12 +64,14 @@ class EvaluationChannel:
         sources: The evaluations.
         listeners: The callbacks that receive the results.
         signal: Name of the signal that ends this `fit`, or `None`.
+        saver: The callback that saves and resumes this `fit`, or `None`.
     """
 
     def __init__(self) -> None:
         self.sources: list[keras.callbacks.Callback] = []
         self.listeners: list[EvaluationListener] = []
         self.signal: str | None = None
+        self.saver: keras.callbacks.Callback | None = None
         self._names: dict[str, list[str]] = {}
 
     def __reduce__(self) -> Any:
@@ -94,6 +96,10 @@ class EvaluationChannel:
             all_names = [n for names in self._names.values() for n in names]
             for listener in self.listeners:
                 listener.on_evaluation_names(all_names)
+
+    def is_result(self, name: str) -> bool:
+        """Tells whether an evaluation has announced a result of this name."""
+        return any(name in names for names in self._names.values())
 
     def publish(self, step: int, logs: dict[str, float]) -> None:
         """Passes the results of one evaluation to all listeners."""

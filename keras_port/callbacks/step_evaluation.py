@@ -6,6 +6,7 @@ from typing import Any
 import warnings
 
 import keras
+import tensorflow as tf
 
 from keras_port._support import check_integer
 from keras_port._support import format_call
@@ -93,6 +94,9 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         self._evaluator: Evaluator | None = None
         self._history: dict[str, list[float]] = {}
         self._newest: dict[str, float] = {}
+        # The means of the metrics in the epoch, before `fit` validates.
+        self._running: dict[str, Any] = {}
+        self._logs_are_means = False
         self._first_step: int | None = None
         self._every = Every(self.eval_freq)
 
@@ -108,6 +112,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         """Checks the data and announces the results, before the first step."""
         check_optimizer(self.model, type(self).__name__)
         self._history, self._newest = {}, {}
+        self._running = {}
         self._first_step = None
         self._every.restart(get_step(self.model))
         self._evaluator = Evaluator(
@@ -125,7 +130,7 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
         """Forgets the results that the logs of the last epoch have shown."""
         # A stock callback that counts epochs without improvement would take
         # the same value again for a new one.
-        self._newest = {}
+        self._newest, self._running = {}, {}
 
     def on_train_batch_begin(
         self, batch: int, logs: dict[str, float] | None = None
@@ -146,8 +151,13 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Passes the results of this epoch on, in a loop of one's own."""
+        """Passes the results of this epoch on, and the means of its metrics.
+
+        Keras replaces the logs of the last step by the metrics' means if both
+        have the same names. With the results among them they have not.
+        """
         if logs is not None:
+            logs.update(self._running or self._get_means())
             logs.update(self._newest)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -164,7 +174,8 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
             )
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Rejects validation by `fit` under the same names."""
+        """Keeps the means, and rejects validation under the same names."""
+        self._running = self._get_means()
         if self.prefix == "val":
             raise ValueError(
                 "`fit` validates at the end of the epoch and `StepEvaluation` "
@@ -234,8 +245,24 @@ class StepEvaluation(keras.callbacks.Callback):  # type: ignore[misc]
     def _add_results(self, logs: dict[str, Any]) -> dict[str, Any]:
         """Evaluates if it is time, and returns the logs with the results."""
         if self._every.is_due(get_step(self.model)):
+            means = self.model.get_metrics_result()
+            self._logs_are_means = set(logs) == set(means)
             self.evaluate()
         return {**logs, **self._newest}
+
+    def _get_means(self) -> dict[str, Any]:
+        """Returns what Keras puts in the place of the logs of the last step."""
+        if not self._newest or not self._logs_are_means:
+            return {}
+        means: dict[str, Any] = {}
+        for name, mean in self.model.get_metrics_result().items():
+            means.update(mean if isinstance(mean, dict) else {name: mean})
+        return {
+            name: float(mean)
+            if tf.is_tensor(mean) and not mean.shape.rank
+            else mean
+            for name, mean in means.items()
+        }
 
     def write_history(self) -> None:
         """Writes one value for every evaluation to the model's history."""

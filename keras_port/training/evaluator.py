@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_port._support import check_integer
+from keras_port._support import get_global_generator_state
+from keras_port._support import list_untracked_variables
 from keras_port._support import value_errors
 from keras_port.datasets import ImageSplit
 from keras_port.datasets import is_mapped
@@ -24,6 +26,8 @@ from keras_port.training.sharing import get_workers
 from keras_port.training.sharing import has_replicas
 
 Batch = tuple[tf.Tensor, ...]
+# Shapes of batches for which an evaluation is traced; more share one graph.
+MAX_SHAPES = 4
 
 
 class Evaluator:
@@ -75,6 +79,9 @@ class Evaluator:
         workers = self._workers.count if self._workers else 1
         self._batches = make_batches(data, model, batch_size, workers)
         self._scale = isinstance(data, ImageSplit)
+        # Found once: that takes longer than a small evaluation.
+        self._generator = get_global_generator_state(model)
+        self._untracked: list[Any] | None = None
         self._are_metrics_made = False
         self._test_step = self._make_test_step()
 
@@ -88,7 +95,7 @@ class Evaluator:
             ValueError: If several machines evaluate a model with a `test_step`
                 whose results are not its metrics.
         """
-        with preserve_state(self.model), value_errors():
+        with self._preserve_state(), value_errors():
             if not self._are_metrics_made:
                 self.build_metrics()
             self.model.reset_metrics()
@@ -101,7 +108,7 @@ class Evaluator:
     def metric_names(self) -> list[str]:
         """Returns the names of the results, by evaluating a few examples."""
         unbuilt = list_unbuilt(self.model)
-        with preserve_state(self.model), value_errors():
+        with self._preserve_state(), value_errors():
             logs = self._evaluate_few()
             names = list(flatten_results(self._choose_results(logs)))
         if unbuilt:
@@ -118,9 +125,14 @@ class Evaluator:
         # Before the function is traced: to create variables in it takes a
         # second trace.
         if self._workers is not None or list_unbuilt(self.model):
-            with preserve_state(self.model):
+            with self._preserve_state():
                 self._evaluate_few()
         self._are_metrics_made = True
+
+    def _preserve_state(self) -> contextlib.AbstractContextManager[None]:
+        if self._untracked is None and self.model.built:
+            self._untracked = list_untracked_variables(self.model)
+        return preserve_state(self.model, self._generator, self._untracked)
 
     def _evaluate_few(self) -> Any:
         """Returns the results of `test_step` on a few examples."""
@@ -136,13 +148,23 @@ class Evaluator:
     def _make_test_step(self) -> Callable[[Batch], Any]:
         if self.model.run_eagerly:
             return self._run_test_step
-        # The batch dimension is open, so the last, smaller slice does not
-        # trace the function again. Keras does not use AutoGraph for a
+        # In a graph for all sizes, Keras counts the loss of an output once per
+        # batch, and not once per example. So every size is traced, unless there
+        # are many, as of sentences. Keras does not use AutoGraph for a
         # `test_step` either.
-        function: Callable[[Batch], Any] = tf.function(
+        of_one_shape = tf.function(self._run_test_step, autograph=False)
+        of_any_shape = tf.function(
             self._run_test_step, reduce_retracing=True, autograph=False
         )
-        return function
+        shapes: set[tuple[Any, ...]] = set()
+
+        def run(batch: Batch) -> Any:
+            parts = tf.nest.flatten(batch)
+            shapes.add(tuple(str(getattr(p, "shape", None)) for p in parts))
+            is_one = len(shapes) <= MAX_SHAPES
+            return of_one_shape(batch) if is_one else of_any_shape(batch)
+
+        return run
 
     def _choose_results(self, logs: Any) -> dict[str, Any]:
         """Returns what `keras.Model.evaluate` would return.
@@ -201,14 +223,29 @@ def smallest_batch(model: keras.Model) -> int:
 
 
 @contextlib.contextmanager
-def preserve_state(model: keras.Model) -> Iterator[None]:
+def preserve_state(
+    model: keras.Model,
+    generator: Sequence[tf.Variable] | None = None,
+    untracked: Sequence[Any] | None = None,
+) -> Iterator[None]:
     """Restores all state that a forward pass changes, at the end of the block.
 
     These are the running metrics, the states of random generators, and the
     state of layers. A metric that is used for the first time inside the block
     starts from its initial values afterwards.
+
+    Args:
+        model: The model.
+        generator: The result of `get_global_generator_state`, if that is
+            known. Defaults to `None`.
+        untracked: The result of `list_untracked_variables`, if that is known.
+            Defaults to `None`.
     """
-    variables = list_state(model)
+    if generator is None:
+        generator = get_global_generator_state(model)
+    if untracked is None:
+        untracked = list_untracked_variables(model)
+    variables = [*list_state(model, untracked), *generator]
     # Not copies: while a tensor holds the memory of a variable, TensorFlow
     # gives the variable new memory when it changes.
     before = [tf.identity(variable) for variable in variables]
@@ -257,15 +294,24 @@ def build_metrics(model: keras.Model, element_spec: Any) -> None:
         test_step(batch)
 
 
-def list_state(model: keras.Model) -> list[tf.Variable]:
+def list_state(
+    model: keras.Model, untracked: Sequence[Any]
+) -> list[tf.Variable]:
     """Returns the variables of metrics, generators and stateful layers."""
-    variables = [*model.non_trainable_variables, *model.metrics_variables]
-    unique = {id(variable): variable for variable in variables}
+    variables = [
+        *model.non_trainable_variables,
+        *model.metrics_variables,
+        *untracked,
+    ]
+    raw = {
+        id(variable): variable.value
+        if isinstance(variable, keras.Variable)
+        else variable
+        for variable in variables
+    }
     # On several devices every one has a copy, and a generator's may differ.
     return [
-        copy
-        for variable in unique.values()
-        for copy in getattr(variable.value, "values", [variable.value])
+        copy for one in raw.values() for copy in getattr(one, "values", [one])
     ]
 
 
@@ -315,7 +361,13 @@ def make_dataset_batches(data: keras.utils.PyDataset) -> Sequence[Any]:
             "`data` must be a finite dataset with at least one batch. "
             f"Received: a {type(data).__name__} with num_batches={count}"
         )
-    return MappedSlices(lambda part: data[part.start], range(count), size=1)
+
+    def take(part: slice) -> Any:
+        batch = data[part.start]
+        # As Keras does: an array or a dictionary alone are the inputs.
+        return tuple(batch) if isinstance(batch, list | tuple) else (batch,)
+
+    return MappedSlices(take, range(count), size=1)
 
 
 def get_length(arrays: Any) -> int:
@@ -436,9 +488,24 @@ def slice_arrays(arrays: Any, length: int, size: int) -> Sequence[Any]:
 
 def take_part(arrays: Any, part: slice) -> Any:
     """Returns a part of every array or tensor."""
-    return tf.nest.map_structure(lambda array: array[part], arrays)
+    return tf.nest.map_structure(
+        lambda array: None if array is None else array[part], arrays
+    )
 
 
 def to_tensors(arrays: Any) -> Any:
-    """Returns the arrays as tensors."""
-    return tf.nest.map_structure(tf.convert_to_tensor, arrays)
+    """Returns the arrays as tensors, floats in Keras' default dtype.
+
+    `fit` and `evaluate` do the same: NumPy's default, float64, would not fit
+    the outputs of the model.
+    """
+
+    def to_tensor(array: Any) -> tf.Tensor | None:
+        if array is None:  # Sample weights, for example.
+            return None
+        tensor = tf.convert_to_tensor(array)
+        if tensor.dtype.is_floating:
+            tensor = tf.cast(tensor, keras.config.floatx())
+        return tensor
+
+    return tf.nest.map_structure(to_tensor, arrays)

@@ -12,8 +12,8 @@ def flatten_results(results: Mapping[str, Any]) -> dict[str, float]:
     """Returns a number for every value of every result.
 
     A metric with one value per class gives `f1_score_0`, `f1_score_1` and so
-    on, and a result that is a dictionary gives a number per key, as in
-    `quality_precision`. What is not a number is left out. The loss comes first.
+    on. A result that is a dictionary gives a number per key under that key, as
+    Keras does. What is not a number is left out. The loss comes first.
 
     Args:
         results: Numbers, arrays, and lists or dictionaries of them, by name.
@@ -30,7 +30,7 @@ def flatten_results(results: Mapping[str, Any]) -> dict[str, float]:
 def _walk(name: str, result: Any) -> Iterator[tuple[str, float]]:
     if isinstance(result, Mapping):
         for key, value in result.items():
-            yield from _walk(f"{name}_{key}", value)
+            yield from _walk(str(key), value)
         return
     if isinstance(result, list | tuple):
         for index, value in enumerate(result):

@@ -1,14 +1,17 @@
 """Evaluation by the step inside a real `fit`."""
 
+import random
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_port.callbacks import EvaluationListener
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
+from keras_port.training import GradientModel
 from tests.small import same_weights
 from tests.small import small_arrays
 from tests.small import small_batches
@@ -222,3 +225,168 @@ def test_bad_labels_of_the_evaluation_are_refused_before_training() -> None:
     with pytest.raises(ValueError, match="label 7 at position 5"):
         train(model, [StepEvaluation((x, np.where(np.arange(48) == 5, 7, y)))])
     assert int(model.optimizer.iterations) == 0
+
+
+@pytest.mark.parametrize("base", [keras.Model, GradientModel])
+@pytest.mark.parametrize("eval_freq", [2, 8])
+@pytest.mark.parametrize("validates", [False, True])
+def test_the_loss_of_the_training_is_as_without(
+    base: Any, eval_freq: int, validates: bool
+) -> None:
+    """Also of a step that returns another value than its mean."""
+
+    class Own(base):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.mean = keras.metrics.Mean(name="loss")
+
+        @property
+        def metrics(self) -> list[keras.metrics.Metric]:
+            return [self.mean]
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+            weights = self.trainable_variables
+            self.optimizer.apply(tape.gradient(loss, weights), weights)
+            self.mean.update_state(loss)
+            return {"loss": loss}
+
+        def test_step(self, data: Any) -> dict[str, Any]:
+            x, y = data
+            self.mean.update_state(tf.reduce_mean((self(x) - y) ** 2))
+            return {"loss": self.mean.result()}
+
+    x, _ = small_arrays(40)
+    targets = x[:, :1] + np.arange(40)[:, None] // 30
+
+    class Heard(keras.callbacks.Callback):
+        losses: list[float]
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.losses = []
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.losses.append(logs["loss"])
+
+    def fit(*more: keras.callbacks.Callback) -> tuple[list[float], list[float]]:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,))
+        model = Own(inputs, keras.layers.Dense(1)(inputs))
+        model.compile(keras.optimizers.SGD(0.01))
+        heard = Heard()
+        history = model.fit(
+            x,
+            targets,
+            batch_size=10,
+            epochs=2,
+            shuffle=False,
+            validation_data=(x[:20], targets[:20]) if validates else None,
+            callbacks=[*more, heard],
+            verbose=0,
+        ).history
+        return history["loss"], heard.losses
+
+    evaluation = StepEvaluation(
+        (x, targets), eval_freq=eval_freq, prefix="step_val"
+    )
+    assert fit(evaluation) == fit()
+
+
+@pytest.mark.parametrize("base", [keras.Model, GradientModel])
+def test_the_values_of_a_dictionary_have_the_names_of_keras(base: Any) -> None:
+    class Extremes(keras.metrics.Metric):
+        def __init__(self, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.low = self.add_variable((), "zeros", name="low")
+
+        def update_state(
+            self, y: Any, p: Any, sample_weight: Any = None
+        ) -> None:
+            self.low.assign(tf.reduce_min(p))
+
+        def result(self) -> dict[str, Any]:
+            return {"low": self.low.value, "twice": self.low * 2}
+
+    inputs = keras.Input((4,))
+    model = base(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", metrics=[Extremes()])
+    x, _ = small_arrays(16)
+    expected = model.fit(
+        x, x[:, :1], validation_data=(x, x[:, :1]), verbose=0
+    ).history
+    evaluation = StepEvaluation((x, x[:, :1]), eval_freq=1)
+    found = model.fit(x, x[:, :1], callbacks=[evaluation], verbose=0).history
+    assert set(found) == {*expected, "val_step"}
+
+
+def test_steps_never_go_back() -> None:
+    """As of a WGAN, whose generator is not updated by every batch."""
+
+    class Wgan(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.generator = keras.layers.Dense(4)
+            self.critic = keras.layers.Dense(1)
+            self.batches = self.add_weight(
+                dtype="int32", trainable=False, initializer="zeros"
+            )
+
+        def call(self, inputs: Any) -> Any:
+            return self.critic(self.generator(inputs))
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            x = data[0]
+            self.batches.assign_add(1)
+            with tf.GradientTape(persistent=True) as tape:
+                loss = tf.reduce_mean(self(x))
+            critic = self.critic.trainable_variables
+            self.critic_optimizer.apply(tape.gradient(loss, critic), critic)
+            generator = self.generator.trainable_variables
+            gradients = tape.gradient(loss, generator)
+
+            def update() -> int:
+                self.optimizer.apply(gradients, generator)
+                return 0
+
+            tf.cond(self.batches % 3 == 0, update, lambda: 0)
+            return {"loss": loss}
+
+        def test_step(self, data: Any) -> dict[str, Any]:
+            return {"loss": tf.reduce_mean(self(data[0]))}
+
+    model = Wgan()
+    x, y = small_arrays(80)
+    model(x)
+    model.compile(keras.optimizers.SGD(0.01))
+    model.critic_optimizer = keras.optimizers.SGD(0.01)
+    model.optimizer.build(model.generator.trainable_variables)
+    model.critic_optimizer.build(model.critic.trainable_variables)
+    history = model.fit(
+        x,
+        y,
+        batch_size=10,
+        callbacks=[StepEvaluation((x, y), eval_freq=1)],
+        verbose=0,
+    ).history
+    assert history["val_step"] == list(range(1, 9))
+
+
+def test_an_optimizer_of_an_earlier_part_counts_no_steps() -> None:
+    model = small_model(optimizer="adam")
+    train(model, [StepEvaluation(small_arrays(9), eval_freq=10)], steps=20)
+    model.warm_up_optimizer = model.optimizer
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    evaluation = StepEvaluation(small_arrays(9), eval_freq=2)
+    history = train(model, [evaluation], steps=6).history
+    assert history["val_step"] == [2, 4, 6]
+
+
+def test_random_numbers_of_python_are_left_alone() -> None:
+    def fit(*more: keras.callbacks.Callback) -> float:
+        keras.utils.clear_session()
+        train(small_model(), more, steps=3)
+        return random.random()
+
+    assert fit(StepEvaluation(small_arrays(9), eval_freq=2)) == fit()

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_port import datasets
+from keras_port._support import list_untracked_variables
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
 from keras_port.layers import Dropout
@@ -422,3 +423,231 @@ def test_an_uncompiled_model_and_no_batch_are_refused() -> None:
         Evaluator(build_perceptron(), small_arrays())
     with pytest.raises(ValueError, match="Received: batch_size=0"):
         Evaluator(small_model(), small_arrays(), batch_size=0)
+
+
+@pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN"])
+def test_the_state_of_a_stateful_layer_stays(layer: str) -> None:
+    x = np.random.default_rng(1).normal(size=(40, 3, 2)).astype("float32")
+    y = x[:, 0, :1]
+
+    def fit(*more: keras.callbacks.Callback) -> keras.Model:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input(batch_shape=(10, 3, 2))
+        rnn = getattr(keras.layers, layer)(4, stateful=True)
+        model = GradientModel(inputs, keras.layers.Dense(1)(rnn(inputs)))
+        model.compile("sgd", "mse")
+        model.fit(x, y, batch_size=10, shuffle=False, callbacks=more, verbose=0)
+        return model
+
+    model = fit(StepEvaluation((x, y), eval_freq=2, batch_size=10))
+    assert same_weights(model.get_weights(), fit().get_weights())
+    evaluation = Evaluator(model, (x, y), batch_size=10)
+    assert evaluation.evaluate() == evaluation.evaluate()
+
+
+class Noise(keras.layers.Layer):
+    """Draws in inference, too, from what is no variable of the model."""
+
+    def __init__(self, *, own: bool) -> None:
+        super().__init__()
+        self.generators = {"own": tf.random.Generator.from_seed(1)}
+        self.own = own
+
+    def call(self, inputs: Any) -> Any:
+        shape = keras.ops.shape(inputs)
+        if self.own:
+            return inputs + self.generators["own"].normal(shape)
+        return inputs + keras.random.normal(shape)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_random_states_stay_that_are_no_variables(own: bool) -> None:
+    def fit(*more: keras.callbacks.Callback) -> keras.Model:
+        keras.utils.set_random_seed(1)
+        inputs = keras.Input((4,))
+        outputs = keras.layers.Dense(3, "softmax")(Noise(own=own)(inputs))
+        model = GradientModel(inputs, outputs)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        train(model, more, steps=6)
+        return model
+
+    model = fit(StepEvaluation(small_arrays(9), eval_freq=2))
+    assert same_weights(model.get_weights(), fit().get_weights())
+
+
+@pytest.mark.parametrize("base", [keras.Model, GradientModel])
+def test_the_loss_of_an_output_counts_every_example_once(base: Any) -> None:
+    x = np.zeros((30, 4), "float32")
+    y = np.zeros((30, 1), "float32")
+    y[25:] = 10
+    inputs = keras.Input((4,))
+    outputs = [keras.layers.Dense(1, name=name)(inputs) for name in "pq"]
+    model = base(inputs, outputs)
+    model.compile("sgd", ["mse", "mse"])
+    data = tf.data.Dataset.from_tensor_slices((x, (y, y)))
+    for size in (4, 25, 30):
+        for given in ((x, [y, y]), data.batch(size)):
+            evaluation = Evaluator(model, given, batch_size=size)
+            for _ in range(2):
+                results = evaluation.evaluate()
+                assert results["p_loss"] == pytest.approx((y**2).mean())
+
+
+def test_batches_of_many_shapes_share_one_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = small_arrays(45)
+    sizes = [0, 1, 3, 6, 10, 15, 21, 28, 36, 45]
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return len(sizes) - 1
+
+        def __getitem__(self, index: int) -> Any:
+            part = slice(sizes[index], sizes[index + 1])
+            return x[part], y[part]
+
+    model = small_model()
+    traced = []
+    own = model.test_step
+
+    def test_step(data: Any) -> Any:
+        traced.append(data[0].shape[0])
+        return own(data)
+
+    monkeypatch.setattr(model, "test_step", test_step)
+    evaluation = Evaluator(model, Batches())
+    found = [evaluation.evaluate() for _ in range(2)]
+    expected = Evaluator(small_model(), (x, y)).evaluate()
+    assert found == [pytest.approx(expected)] * 2
+    assert traced[-1] is None
+    # Once eagerly, for the metrics, and once more before the open shape.
+    assert len(traced) <= evaluator.MAX_SHAPES + 3
+
+
+def build_masked() -> GradientModel:
+    inputs = keras.Input((6,))
+    x = keras.layers.Embedding(5, 3, mask_zero=True)(inputs)
+    x = keras.layers.LSTM(3, return_sequences=True)(x)
+    return GradientModel(inputs, {"o": keras.layers.Dense(1)(x)})
+
+
+def build_dense() -> GradientModel:
+    inputs = keras.Input((4,))
+    return GradientModel(inputs, keras.layers.Dense(3, "softmax")(inputs))
+
+
+MEAN = "mean_with_sample_weight"
+SPARSE = keras.losses.SparseCategoricalCrossentropy
+TOKENS = np.random.default_rng(1).integers(1, 5, (42, 6))
+TOKENS[21:, 1:] = 0
+SERIES = np.random.default_rng(2).normal(size=(42, 6, 1)).astype("float32")
+SERIES[21:] += 3
+NUMBERS = np.random.default_rng(3).normal(size=(42, 4)).astype("float32")
+LABELS = np.arange(42) // 8 % 3
+WEIGHTS = np.linspace(0, 1, 42, dtype="float32")
+MASKED = (TOKENS, {"o": SERIES})
+
+
+@pytest.mark.parametrize(
+    ("build", "loss", "data"),
+    [
+        (build_masked, {"o": "mse"}, MASKED),
+        (
+            build_masked,
+            {"o": keras.losses.MeanSquaredError(reduction=MEAN)},
+            MASKED,
+        ),
+        (
+            build_masked,
+            {"o": keras.losses.MeanSquaredError(reduction=MEAN)},
+            (*MASKED, {"o": np.outer(WEIGHTS, np.arange(6.0))}),
+        ),
+        (build_dense, SPARSE(ignore_class=1), (NUMBERS, LABELS)),
+        (build_dense, SPARSE(ignore_class=1), (NUMBERS, LABELS[:, None])),
+        (build_dense, [SPARSE(reduction=MEAN)], (NUMBERS, LABELS, WEIGHTS)),
+        (
+            build_dense,
+            SPARSE(reduction=MEAN, ignore_class=1),
+            (NUMBERS, LABELS, WEIGHTS[:, None]),
+        ),
+    ],
+)
+def test_the_loss_is_the_same_in_all_slices(
+    build: Any, loss: Any, data: Any
+) -> None:
+    keras.utils.set_random_seed(1)
+    model = build()
+    model.compile("sgd", loss)
+    values = [
+        Evaluator(model, data, batch_size=size).evaluate()["loss"]
+        for size in (42, 16, 4)
+    ]
+    assert values == pytest.approx([values[0]] * 3)
+
+
+def test_float64_arrays_are_as_in_fit_and_evaluate() -> None:
+    class Distance(keras.metrics.Mean):
+        def update_state(
+            self, y: Any, p: Any, sample_weight: Any = None
+        ) -> Any:
+            return super().update_state(tf.abs(y - p))
+
+    x = np.random.default_rng(1).random((20, 4))
+    model = small_model(loss="mse", metrics=[Distance(name="distance")])
+    expected = model.evaluate(x, x[:, :3], verbose=0, return_dict=True)
+    found = Evaluator(model, (x, x[:, :3])).evaluate()
+    assert found == pytest.approx(expected)
+
+
+def test_a_py_dataset_may_yield_inputs_alone() -> None:
+    x = np.random.default_rng(1).random((40, 4)).astype("float32")
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Any:
+            return x[index * 10 : index * 10 + 10]
+
+    class Autoencoder(GradientModel):
+        def test_step(self, data: Any) -> Any:
+            (inputs,) = data
+            loss = tf.reduce_mean((self(inputs) - inputs) ** 2)
+            return {"loss": loss, "numbers": tf.size(inputs)}
+
+    inputs = keras.Input((4,))
+    model = Autoencoder(inputs, keras.layers.Dense(4)(inputs))
+    model.compile("sgd", "mse")
+    expected = model.evaluate(Batches(), verbose=0, return_dict=True)
+    found = Evaluator(model, Batches()).evaluate()
+    assert found == pytest.approx(expected)
+    assert found["numbers"] == 40
+
+
+def test_attributes_of_any_kind_are_searched_once() -> None:
+    model = small_model()
+    model.counters = [tf.Variable(1.0), {"a": [tf.Variable(2.0)]}]
+    ring: list[Any] = [tf.Variable(3.0)]
+    ring.append(ring)
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    # Keras wraps lists of the model, and not those of other objects.
+    model.layers[-1].__dict__.update(
+        ring=ring, deep=deep, words=["word"] * 10**6, ring_again=ring
+    )
+    values = {
+        float(variable)
+        for variable in list_untracked_variables(model)
+        if not variable.shape.rank
+    }
+    assert {1.0, 2.0, 3.0} <= values
+    assert Evaluator(model, small_arrays(9)).evaluate()
+
+
+def test_weights_may_be_none() -> None:
+    x, y = small_arrays(9)
+    model = small_model()
+    found = Evaluator(model, (x, y, None), batch_size=4).evaluate()
+    assert found == pytest.approx(Evaluator(model, (x, y)).evaluate())

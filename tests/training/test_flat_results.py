@@ -87,9 +87,9 @@ def test_a_name_for_every_value() -> None:
         "loss": 1.5,
         "f1_0": 0.25,
         "f1_1": 0.5,
-        "iou_cat": 1,
-        "iou_dogs_0": 2,
-        "iou_dogs_1": 3,
+        "cat": 1,
+        "dogs_0": 2,
+        "dogs_1": 3,
         "half": 2,
     }
 

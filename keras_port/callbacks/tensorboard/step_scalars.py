@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import get_step
+from keras_port.callbacks.evaluation_listener import get_channel
 from keras_port.callbacks.tensorboard.running_means import RunningMeans
 from keras_port.training import StepLog
 from keras_port.training import flatten_results
@@ -125,7 +126,13 @@ class StepScalars:
         values = flatten_results(
             {k: v for k, v in logs.items() if k not in self._known}
         )
-        rest = {k: v for k, v in values.items() if k not in self._known}
+        # The results of evaluations have curves and steps of their own.
+        is_result = get_channel(self.model).is_result
+        rest = {
+            k: v
+            for k, v in values.items()
+            if k not in self._known and not is_result(k)
+        }
         if rest:
             self._write_values(step, rest)
 

@@ -434,3 +434,14 @@ def test_a_training_is_the_same_with_and_without(
         found.append(([np.asarray(v) for v in variables], training))
     assert found[0][1] == found[1][1]
     assert same_weights(found[0][0], found[1][0])
+
+
+def test_results_of_evaluations_are_curves_of_the_validation_alone(
+    tmp_path: Path,
+) -> None:
+    evaluation = StepEvaluation(small_arrays(9), eval_freq=3)
+    board = TensorBoard(tmp_path, update_freq=1)
+    train(small_model(), [evaluation, board], steps=8)
+    runs = written(tmp_path)
+    assert not [tag for tag in runs["train"] if tag.startswith("val_")]
+    assert steps_of(tmp_path, "validation", "loss") == [3, 6]
