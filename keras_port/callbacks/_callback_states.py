@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_port.callbacks._snapshot_content import CALLBACKS as CHECKED
 from keras_port.callbacks._stock_state import STOCK_CALLBACKS
 from keras_port.callbacks._stock_state import StockState
 from keras_port.callbacks._stock_state import find_foreign_value
@@ -34,13 +35,16 @@ class CallbackStates:
             if any(callback is other for other in seen):
                 continue
             seen.append(callback)
-            if isinstance(callback, STOCK_CALLBACKS):
+            if has_stock_state(callback):
                 callback = StockState(callback)
             if hasattr(callback, "get_state"):
                 self._add(callback)
 
     def _add(self, callback: Any) -> None:
         name = getattr(callback, "state_name", type(callback).__name__)
+        if name in CHECKED and not is_known(callback):
+            # One of the user's own, whose state has other fields.
+            name = f"{type(callback).__module__}.{name}"
         same = sum(get_name(key) == name for key in self._callbacks)
         self._callbacks[f"{name}:{same}"] = callback
 
@@ -49,6 +53,8 @@ class CallbackStates:
         """Whether one of the callbacks has stopped the training."""
         return any(
             getattr(callback, "stopped_step", None) is not None
+            # Of a subclass of `EarlyStopping` with a state of its own.
+            or getattr(callback, "stopped_epoch", 0)
             for callback in self._callbacks.values()
         )
 
@@ -58,7 +64,7 @@ class CallbackStates:
         lines = []
         for place, keys in (("there", there - here), ("here", here - there)):
             deciding = sorted(
-                get_name(key) for key in keys if not key.startswith(DISPLAYS)
+                get_name(key) for key in keys if get_name(key) not in DISPLAYS
             )
             if deciding:
                 lines.append(f"only {place} `{'`, `'.join(deciding)}`")
@@ -92,17 +98,63 @@ class CallbackStates:
             callback = self._callbacks.get(key)
             if callback is None:
                 continue  # One that only showed the training.
-            try:
-                callback.set_state(state)
-            except Exception as error:
-                reason = str(error) or type(error).__name__
-                raise ValueError(
-                    f"The state of `{get_name(key)}` in {path} cannot be "
-                    f"restored: {type(error).__name__}: {reason}. Move the "
-                    "file away to continue from the one before it."
-                ) from error
+            set_state(get_name(key), callback, state, path)
             if isinstance(callback, StockState):
                 callback.expect_skipped(skipped)
+
+    def set_foreign_states(self, states: States, path: pathlib.Path) -> None:
+        """Restores the states of callbacks of the user's own once more.
+
+        Args:
+            states: What `get_states` returned.
+            path: The file of the snapshot, for errors.
+        """
+        for key, state in states.items():
+            callback = self._callbacks.get(key)
+            if callback is not None and not is_known(callback):
+                set_state(get_name(key), callback, state, path)
+
+
+def is_known(callback: Any) -> bool:
+    """Tells whether this package defines what the state of a callback holds."""
+    package, _, _ = __name__.partition(".")
+    return type(callback).__module__.startswith(f"{package}.")
+
+
+def has_stock_state(callback: Any) -> bool:
+    """Tells whether Keras' callback keeps its state in attributes.
+
+    A subclass may have methods of its own for it.
+    """
+    has_methods = hasattr(callback, "get_state") and hasattr(
+        callback, "set_state"
+    )
+    return isinstance(callback, STOCK_CALLBACKS) and not has_methods
+
+
+def set_state(
+    name: str, callback: Any, state: dict[str, Any], path: pathlib.Path
+) -> None:
+    """Restores the state of a callback.
+
+    Args:
+        name: What errors call the callback.
+        callback: The callback.
+        state: What its `get_state` returned.
+        path: The file of the snapshot, for errors.
+
+    Raises:
+        ValueError: If the state is not what the callback expects.
+    """
+    try:
+        callback.set_state(state)
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(
+            f"The state of `{name}` in {path} cannot be restored: "
+            f"{type(error).__name__}: {reason}. Move the file away to continue "
+            "from the one before it."
+        ) from error
 
 
 def get_name(key: str) -> str:

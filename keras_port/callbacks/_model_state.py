@@ -1,74 +1,145 @@
 """Everything that a training step changes in a model, as plain values."""
 
-import json
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_port._support import strip_names
+from keras_port._support import get_global_generator_state
+from keras_port._support import list_untracked_variables
 from keras_port._support import strip_numbers
 from keras_port.callbacks._steps import list_optimizers
 
 
-def get_state(
-    model: keras.Model, *, ended_epoch: tuple[int, dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    """Returns the current values of what a step changes, and the history.
+class ModelState:
+    """Gets and sets everything that a training step changes in a model.
 
     Args:
         model: The model in training.
-        ended_epoch: Number and logs of an epoch that has just ended. It is
-            then part of the history, and its running metrics are left out.
-            Defaults to `None`: in the middle of an epoch.
     """
-    known = getattr(model, "history", None)
-    history: dict[str, list[float]] = {}
-    epochs: list[int] = []
-    if known is not None:
-        history = {name: list(v) for name, v in known.history.items()}
-        epochs = list(known.epoch)
-    metrics = [record_variable(v) for v in model.metrics_variables]
-    if ended_epoch is not None:
-        # `History` is the last callback and does the same afterwards.
-        epoch, logs = ended_epoch
-        epochs.append(epoch)
-        for name, value in logs.items():
-            history.setdefault(name, []).append(value)
-        metrics = []
-    return {
-        "build": model.get_build_config(),
-        "variables": list_records(model),
-        "metrics": metrics,
-        "history": history,
-        "epochs": epochs,
-    }
 
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        # Found once: that takes longer than some steps.
+        self._generator = get_global_generator_state(model)
+        self._untracked: list[Any] | None = None
 
-def set_state(model: keras.Model, state: dict[str, Any]) -> None:
-    """Restores what `get_state` returned.
+    def get_state(
+        self, *, ended_epoch: tuple[int, dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """Returns the current values of what a step changes, and the history.
 
-    Raises:
-        ValueError: If the model has other variables; it is unchanged then.
-    """
-    if not model.built and state["build"]:
-        # Its inputs are not known before the first batch (keras#20712).
-        try:
-            model.build_from_config(state["build"])
-        except Exception as error:  # Of any layer.
-            raise ValueError(f"the model cannot be built: {error}") from error
-    saved = state["variables"]
-    build_optimizers(model, saved)
-    variables = [variable for variable, _ in list_step_variables(model)]
-    check_records(list_records(model), saved)
-    for variable, record in zip(variables, saved, strict=True):
-        variable.assign(record["value"])
-    set_metrics(model, state["metrics"])
-    history = getattr(model, "history", None)
-    if history is not None:
-        history.history.update(state["history"])
-        history.epoch[:0] = state["epochs"]
+        Args:
+            ended_epoch: Number and logs of an epoch that has just ended. It is
+                then part of the history, and its running metrics are left out.
+                Defaults to `None`: in the middle of an epoch.
+        """
+        model = self._model
+        if self._untracked is None:
+            # Not earlier: the first step may make some.
+            self._untracked = list_untracked_variables(model)
+        known = getattr(model, "history", None)
+        history: dict[str, list[float]] = {}
+        epochs: list[int] = []
+        if known is not None:
+            history = {name: list(v) for name, v in known.history.items()}
+            epochs = list(known.epoch)
+        metrics = [record_variable(v) for v in model.metrics_variables]
+        if ended_epoch is not None:
+            # `History` is the last callback and does the same afterwards, or
+            # the program has put one before this.
+            epoch, logs = ended_epoch
+            if epochs[-1:] != [epoch]:
+                epochs.append(epoch)
+                for name, value in logs.items():
+                    history.setdefault(name, []).append(value)
+            metrics = []
+        return {
+            "build": model.get_build_config(),
+            "variables": self._list_records(),
+            "metrics": metrics,
+            "history": history,
+            "epochs": epochs,
+        }
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raises `ValueError` if the model has other variables.
+
+        Args:
+            state: What `get_state` has returned. A model that has no weights
+                yet is built for it.
+        """
+        model = self._model
+        if not model.built and state["build"]:
+            # Its inputs are not known before the first batch (keras#20712).
+            try:
+                model.build_from_config(state["build"])
+            except Exception as error:  # Of any layer.
+                reason = f"the model cannot be built: {error}"
+                raise ValueError(reason) from error
+        build_optimizers(model, state["variables"])
+        check_records(self._list_records(), state["variables"])
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what `get_state` has returned and `check_state` accepts."""
+        self.set_variables(state)
+        set_metrics(self._model, state["metrics"])
+        history = getattr(self._model, "history", None)
+        if history is not None:
+            history.history.update(state["history"])
+            history.epoch[:0] = state["epochs"]
+
+    def set_variables(self, state: dict[str, Any]) -> None:
+        """Restores the variables alone."""
+        variables = [variable for variable, _ in self.list_variables()]
+        for variable, record in zip(variables, state["variables"], strict=True):
+            variable.assign(record["value"])
+
+    def list_variables(self) -> list[tuple[Any, int | None]]:
+        """Returns all variables that a step changes, except those of metrics.
+
+        These are the weights, the states of random generators, the slots and
+        the step of all optimizers, the accumulated gradients of a
+        `GradientModel`, and TensorFlow variables in attributes of layers.
+
+        Returns:
+            Variables, every one with the number of its optimizer or `None`.
+
+        Raises:
+            ValueError: If the model has no weights yet.
+        """
+        model = self._model
+        if not model.built:
+            raise ValueError(
+                "`TrainingState` needs a model that has its weights. Give the "
+                "first layer an `Input`, or call the model once."
+            )
+        optimizers = list_optimizers(model)
+        if len(optimizers) == 1 and not optimizers[0].built:
+            optimizers[0].build(model.trainable_variables)
+        metrics = {id(v) for v in model.metrics_variables}
+        found: dict[int, tuple[Any, int | None]] = {}
+        for variable in model.variables:
+            found.setdefault(id(variable), (variable, None))
+        for number, optimizer in enumerate(optimizers):
+            for variable in optimizer.variables:
+                found.setdefault(id(variable), (variable, number))
+        others = [
+            *getattr(model, "step_variables", []),
+            *(self._untracked or list_untracked_variables(model)),
+            *self._generator,
+        ]
+        for variable in others:
+            found.setdefault(id(variable), (variable, None))
+        return [pair for key, pair in found.items() if key not in metrics]
+
+    def _list_records(self) -> list[dict[str, Any]]:
+        """Returns name, value and optimizer of all variables of a step."""
+        return [
+            {**record_variable(variable, optimizer), "optimizer": optimizer}
+            for variable, optimizer in self.list_variables()
+        ]
 
 
 def set_metrics(model: keras.Model, records: list[dict[str, Any]]) -> None:
@@ -81,18 +152,22 @@ def set_metrics(model: keras.Model, records: list[dict[str, Any]]) -> None:
     Raises:
         ValueError: If a value does not fit its variable.
     """
-    metrics = {v.path: v for v in model.metrics_variables}
+    # Several may have one path: a metric of two outputs, for example.
+    metrics: dict[str, list[Any]] = {}
+    for variable in model.metrics_variables:
+        metrics.setdefault(variable.path, []).append(variable)
     for record in records:
         path, value = record["path"], record["value"]
-        if path not in metrics:
+        if not metrics.get(path):
             continue
-        shape = tuple(metrics[path].shape)
+        variable = metrics[path].pop(0)
+        shape = tuple(variable.shape)
         if value.shape != shape or value.dtype.kind not in "fiub":
             raise ValueError(
                 f"The snapshot has {value.dtype} values of shape {value.shape} "
                 f"for the metric variable `{path}`, which has shape {shape}."
             )
-        metrics[path].assign(value)
+        variable.assign(value)
 
 
 def check_records(
@@ -120,46 +195,6 @@ def check_records(
     )
 
 
-def list_records(model: keras.Model) -> list[dict[str, Any]]:
-    """Returns name, value and optimizer of all variables of a step."""
-    return [
-        {**record_variable(variable, optimizer), "optimizer": optimizer}
-        for variable, optimizer in list_step_variables(model)
-    ]
-
-
-def list_step_variables(model: keras.Model) -> list[tuple[Any, int | None]]:
-    """Returns all variables that a step changes, except those of metrics.
-
-    These are the weights, the states of random generators, the slots and the
-    step of all optimizers, and the accumulated gradients of a `GradientModel`.
-
-    Returns:
-        Variables, every one with the number of its optimizer or `None`.
-
-    Raises:
-        ValueError: If the model has no weights yet.
-    """
-    if not model.built:
-        raise ValueError(
-            "`TrainingState` needs a model that has its weights. Give the "
-            "first layer an `Input`, or call the model once."
-        )
-    optimizers = list_optimizers(model)
-    if len(optimizers) == 1 and not optimizers[0].built:
-        optimizers[0].build(model.trainable_variables)
-    metrics = {id(v) for v in model.metrics_variables}
-    found: dict[int, tuple[Any, int | None]] = {}
-    for variable in model.variables:
-        found.setdefault(id(variable), (variable, None))
-    for number, optimizer in enumerate(optimizers):
-        for variable in optimizer.variables:
-            found.setdefault(id(variable), (variable, number))
-    for variable in getattr(model, "step_variables", []):
-        found.setdefault(id(variable), (variable, None))
-    return [pair for key, pair in found.items() if key not in metrics]
-
-
 def build_optimizers(model: keras.Model, saved: list[dict[str, Any]]) -> None:
     """Builds the optimizers that a `train_step` would build in its first step.
 
@@ -183,81 +218,6 @@ def build_optimizers(model: keras.Model, saved: list[dict[str, Any]]) -> None:
                 if name.startswith(f"{path}_"):
                     chosen.setdefault(path, weight)
         optimizer.build(list(chosen.values()))
-
-
-def get_configuration(model: keras.Model) -> dict[str, Any]:
-    """Returns the optimizer and the loss of a training as JSON values.
-
-    Without the learning rate, if it is a number: callbacks change it, and
-    `get_config` returns the rate of now. It is one of the variables.
-    """
-    config: dict[str, Any] = {}
-    optimizer = getattr(model, "optimizer", None)
-    for name, value in (("optimizer", optimizer), ("loss", model.loss)):
-        if isinstance(value, str):
-            config[name] = value
-        elif hasattr(value, "get_config"):
-            config[name] = type(value).__name__
-            config[f"{name}_config"] = get_config(value)
-    # Objects are compared by their class.
-    text = json.dumps(config, default=lambda value: type(value).__name__)
-    without_names: dict[str, Any] = strip_names(json.loads(text))
-    return drop_rates(without_names)
-
-
-def get_config(value: Any) -> dict[str, Any]:
-    """Returns the configuration of an object, `{}` if it has none.
-
-    A schedule, an optimizer or a loss of one's own may lack `get_config`,
-    which nothing but saving it needs.
-    """
-    try:
-        config: dict[str, Any] = value.get_config()
-    except (NotImplementedError, TypeError):
-        return {}
-    return config
-
-
-def drop_rates(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns a configuration without learning rates that are numbers."""
-    return {
-        key: drop_rates(value) if isinstance(value, dict) else value
-        for key, value in config.items()
-        if key != "learning_rate" or not isinstance(value, int | float)
-    }
-
-
-def get_learning_rates(model: keras.Model) -> list[float]:
-    """Returns the learning rates of all optimizers that have a number."""
-    rates = []
-    for optimizer in list_optimizers(model):
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        rate = get_config(inner).get("learning_rate")
-        if isinstance(rate, int | float):
-            rates.append(float(np.float32(rate)))
-    return rates
-
-
-def compare_configurations(
-    there: dict[str, Any], here: dict[str, Any]
-) -> list[str]:
-    """Returns the differences of two configurations as text for an error.
-
-    Args:
-        there: Configuration of the snapshot.
-        here: Configuration of the model.
-    """
-    lines = []
-    for key in sorted({*there, *here}):
-        kind = key.removesuffix("_config")
-        old, new = there.get(key), here.get(key)
-        if kind != key and there.get(kind) != here.get(kind):
-            continue  # Another class, which has other arguments.
-        if kind != key and isinstance(old or {}, dict):
-            lines += compare_configurations(old or {}, new or {})
-        elif old != new:
-            lines.append(f"{key} {old} there, {new} here")
-    return lines
 
 
 def record_variable(

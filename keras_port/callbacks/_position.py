@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 
@@ -88,7 +87,9 @@ class Position:
         if epoch != self.epoch:
             raise ValueError(
                 f"{self.epoch} epochs are done, and `fit` starts in epoch "
-                f"{epoch}. Use `fit(..., initial_epoch=state.epoch)`"
+                f"{epoch}. Use `fit(..., initial_epoch=state.epoch)`, or "
+                f"{self.epoch} for another model than the one that has ended "
+                "in this process"
             )
         if epochs > 1 and self.batch and steps != self.steps_per_epoch:
             raise ValueError(
@@ -129,6 +130,14 @@ class Progress:
         """Counts the batches of the next epoch from 0."""
         self._epoch, self._in_epoch, self._left_out = epoch, 0, 0
 
+    def is_at_end(self, steps: int) -> bool:
+        """Tells whether all batches of the epoch have been read.
+
+        Args:
+            steps: Batches in an epoch of this `fit`.
+        """
+        return self._in_epoch >= steps + self._left_out
+
     def end_epoch(self) -> None:
         """Counts the epoch."""
         self._epoch, self._in_epoch = self._epoch + 1, 0
@@ -168,28 +177,6 @@ class Progress:
             steps_per_epoch=planned,
             batch_size=batch_size or self._batch_size,
         )
-
-
-def find_batch_size(arguments: dict[str, Any]) -> int | None:
-    """Returns the examples in a batch, as far as `fit` is told."""
-    x = arguments.get("x")
-    if isinstance(x, tf.data.Dataset):
-        return get_static_batch_size(x.element_spec)
-    if isinstance(x, keras.utils.PyDataset) or not hasattr(x, "shape"):
-        return None
-    return arguments.get("batch_size") or 32
-
-
-def count_batches(arguments: dict[str, Any]) -> int | None:
-    """Returns the batches after which the data of `fit` starts again."""
-    x = arguments.get("x")
-    if isinstance(x, tf.data.Dataset):
-        count = int(x.cardinality())
-        return count if count > 0 else None
-    batch_size = find_batch_size(arguments)
-    if x is None or batch_size is None:
-        return None
-    return -(-len(x) // batch_size)
 
 
 def get_static_batch_size(spec: Any) -> int | None:

@@ -15,7 +15,7 @@ from keras_port._support import INT64_MAX
 from keras_port._support import show_name
 
 # Increase it with every change of `SNAPSHOT`.
-VERSION = 2
+VERSION = 3
 # Raises `ValueError` if a value is not what belongs at a place.
 Check = Callable[[Any, str], None]
 
@@ -70,6 +70,12 @@ def number(value: Any, place: str) -> None:
     """Checks for a number; it may be infinite or not a number."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         fail(value, place, "a number")
+
+
+def boolean(value: Any, place: str) -> None:
+    """Checks for `True` or `False`."""
+    if not isinstance(value, bool):
+        fail(value, place, "true or false")
 
 
 def text(value: Any, place: str) -> None:
@@ -151,6 +157,13 @@ def fields(checks: Mapping[str, Check]) -> Check:
     return check_fields
 
 
+def configuration(value: Any, place: str) -> None:
+    """Checks for the configuration of a training."""
+    mapping_of(plain)(value, place)
+    boolean(value.get("built"), f"{place}['built']")
+    mapping_of(plain)(value.get("layers"), f"{place}['layers']")
+
+
 def learning_rates(value: Any, place: str) -> None:
     """Checks for the learning rates of at least one `fit`."""
     list_of(list_of(number))(value, place)
@@ -174,7 +187,7 @@ SNAPSHOT = fields(
                 "batch_size": optional(integer(1)),
             }
         ),
-        "configuration": mapping_of(plain),
+        "configuration": configuration,
         "learning_rates": learning_rates,
         "model": fields(
             {
@@ -231,8 +244,15 @@ CALLBACKS = {
             "wait": count,
         }
     ),
-    "ModelCheckpoint": fields({"best": optional(number)}),
+    "ModelCheckpoint": fields(
+        {
+            "best": optional(number),
+            # Below 0 while batches are skipped.
+            "_batches_seen_since_last_saving": integer(-INT64_MAX),
+        }
+    ),
     "ReduceLROnPlateau": fields(
         {"best": optional(number), "cooldown_counter": count, "wait": count}
     ),
+    "SwapEMAWeights": fields({"_ema_weights_in_model": boolean}),
 }

@@ -11,6 +11,8 @@ from absl import logging
 import keras
 
 from keras_port.callbacks._snapshot_content import check_snapshot
+from keras_port.checkpoints import BackgroundWriter
+from keras_port.checkpoints import preview
 from keras_port.checkpoints import read_snapshot_and_notes
 from keras_port.checkpoints import write_snapshot
 
@@ -36,6 +38,7 @@ class SnapshotDirectory:
     def __init__(self, directory: pathlib.Path, max_to_keep: int) -> None:
         self.directory = directory
         self.max_to_keep = max_to_keep
+        self._writer = _writers.setdefault(self._key, BackgroundWriter())
 
     def read_newest(self, fit: int) -> dict[str, Any] | None:
         """Returns the newest complete snapshot up to the end of a `fit`.
@@ -50,6 +53,7 @@ class SnapshotDirectory:
         Raises:
             ValueError: If there are only snapshots of later ones.
         """
+        self._writer.join()
         found = self.list_paths()
         for number, step, path in reversed(found):
             if number > fit:
@@ -82,6 +86,8 @@ class SnapshotDirectory:
         fit, step = content["fit"], content["step"]
         number = f"{fit}-" if fit else ""
         path = self.directory / f"state-{number}{step:08d}.npz"
+        # An error now, and not a training that begins again.
+        check_content(path, preview(content), fit, step)
         try:
             write_snapshot(path, content, notes)
         except OSError as error:
@@ -90,6 +96,35 @@ class SnapshotDirectory:
                 "continues from the newest snapshot."
             ) from error
         self._remove_old(fit)
+
+    def write_in_background(
+        self, content: dict[str, Any], notes: dict[str, Any]
+    ) -> None:
+        """Writes as `write` does, after the write before and in a thread.
+
+        Raises:
+            OSError: If the snapshot before could not be written.
+        """
+        self._writer.submit(lambda: self.write(content, notes))
+
+    def wait(self) -> None:
+        """Waits until every snapshot is written.
+
+        Raises:
+            OSError: If the last one could not be written.
+        """
+        self._writer.wait()
+
+    def end_earlier_writes(self) -> None:
+        """Waits for what a `fit` that was interrupted is still writing.
+
+        An error is only reported: the next `fit` writes its own snapshots, and
+        the disk may have space again.
+        """
+        try:
+            self._writer.wait()
+        except OSError as error:
+            logging.warning("%s", error)
 
     def _remove_old(self, fit: int) -> None:
         found = self.list_paths()
@@ -155,7 +190,11 @@ class _Ended:
     model: "weakref.ref[keras.Model]"
 
 
-# Of this process, by directory.
+# Of this process, by directory. Shared, because a `fit` that was interrupted
+# may still be writing when the next one reads.
+_writers: "weakref.WeakValueDictionary[str, BackgroundWriter]" = (
+    weakref.WeakValueDictionary()
+)
 _ended: dict[str, _Ended] = {}
 
 

@@ -16,6 +16,7 @@ ATTRIBUTES = {
     ),
     keras.callbacks.ModelCheckpoint: ("best",),
     keras.callbacks.ReduceLROnPlateau: ("best", "cooldown_counter", "wait"),
+    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
 }
 STOCK_CALLBACKS = tuple(ATTRIBUTES)
 # Where `ModelCheckpoint` counts the batches up to `save_freq`.
@@ -69,7 +70,8 @@ class StockState:
         Keras calls the callback for them once more. `ModelCheckpoint` would
         write the weights of a later batch to the file of an earlier one.
         """
-        if hasattr(self.callback, SINCE_SAVING):
+        # Otherwise it counts no batches, but epochs.
+        if isinstance(getattr(self.callback, "save_freq", None), int):
             count = getattr(self.callback, SINCE_SAVING) - batches
             setattr(self.callback, SINCE_SAVING, count)
 

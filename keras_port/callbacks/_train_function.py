@@ -1,4 +1,4 @@
-"""What callbacks do inside a call of `model.train_function`."""
+"""What callbacks do where Keras has no method for it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -81,3 +81,29 @@ def unwrap_train_function(model: keras.Model) -> None:
     current = getattr(model, "train_function", None)
     if isinstance(current, TrainFunction):
         model.train_function = current.function
+
+
+def call_before_first_epoch(
+    model: keras.Model, function: Callable[[], None]
+) -> None:
+    """Calls a function once, after every `on_train_begin`, before any epoch.
+
+    To be called in `on_train_begin`. Keras has no method of callbacks for it,
+    but puts its `History` after all of them. The function is not called in a
+    loop of one's own without a `History`.
+
+    Args:
+        model: The model in training.
+        function: The function.
+    """
+    history = getattr(model, "history", None)
+    if history is None:
+        return
+    begin = history.on_train_begin
+
+    def begin_and_call(logs: Logs | None = None) -> None:
+        del history.on_train_begin  # The method of its class is there again.
+        begin(logs)
+        function()
+
+    history.on_train_begin = begin_and_call

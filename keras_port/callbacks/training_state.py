@@ -2,37 +2,39 @@
 
 from collections.abc import Sequence
 import os
-import pathlib
-import sys
 from typing import Any
-from typing import NamedTuple
 from typing import Protocol
-import weakref
 
 from absl import logging
 import keras
 
+from keras_port._support import absolute_path
 from keras_port._support import check_integer
 from keras_port._support import format_call
-from keras_port._support import local_path
-from keras_port.callbacks import _model_state
+from keras_port.callbacks import _interruptions
 from keras_port.callbacks._callback_states import CallbackStates
 from keras_port.callbacks._callback_states import check_participant
+from keras_port.callbacks._configuration import compare_configurations
+from keras_port.callbacks._configuration import compare_layers
+from keras_port.callbacks._configuration import get_configuration
+from keras_port.callbacks._fit_arguments import FitArguments
+from keras_port.callbacks._learning_rates import LearningRates
+from keras_port.callbacks._learning_rates import get_learning_rates
+from keras_port.callbacks._model_state import ModelState
+from keras_port.callbacks._model_state import set_metrics
 from keras_port.callbacks._position import Position
 from keras_port.callbacks._position import Progress
-from keras_port.callbacks._position import count_batches
-from keras_port.callbacks._position import find_batch_size
+from keras_port.callbacks._random_operations import RandomOperationsWarning
 from keras_port.callbacks._snapshot_content import VERSION
 from keras_port.callbacks._snapshots import NAME
 from keras_port.callbacks._snapshots import SnapshotDirectory
 from keras_port.callbacks._steps import Every
 from keras_port.callbacks._steps import check_optimizer
 from keras_port.callbacks._steps import get_step
-from keras_port.callbacks._stock_state import STOCK_CALLBACKS
+from keras_port.callbacks._train_function import call_before_first_epoch
 from keras_port.callbacks._train_function import unwrap_train_function
 from keras_port.callbacks._train_function import wrap_train_function
 from keras_port.callbacks.evaluation_listener import get_channel
-from keras_port.checkpoints import BackgroundWriter
 from keras_port.checkpoints import DirectoryLock
 from keras_port.checkpoints import make_writable_directory
 from keras_port.checkpoints import remove_leftovers
@@ -55,28 +57,6 @@ class Clock(Protocol):
     def set_notes(self, notes: dict[str, float]) -> None:
         """Adds the times of the earlier starts."""
         ...
-
-
-class Stop(NamedTuple):
-    """A `fit` that a signal has ended.
-
-    Args:
-        directory: Directory of its snapshots.
-        signal: Name of the signal.
-        step: Step at which it ended.
-    """
-
-    directory: pathlib.Path
-    signal: str
-    step: int
-
-
-# Models whose `fit` has begun and not ended in order.
-INTERRUPTED: "weakref.WeakSet[keras.Model]" = weakref.WeakSet()
-# Models whose `fit` has ended in order, but because of a signal.
-STOPPED: "weakref.WeakKeyDictionary[keras.Model, Stop]" = (
-    weakref.WeakKeyDictionary()
-)
 
 
 class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
@@ -140,7 +120,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         batches_seen: Batches that had been read by then, which `fit` must not
             read again. Equals `step` unless gradients are accumulated or
             updates were skipped.
-        epoch: Number of epochs that had ended by then.
+        epoch: Number of epochs of the current `fit` that had ended by then.
 
     Raises:
         ValueError: If `save_freq` or `max_to_keep` is not a positive integer;
@@ -178,7 +158,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         for callback in stateful_callbacks:
             check_participant(callback)
-        self.directory = local_path("directory", directory)
+        self.directory = absolute_path("directory", directory)
         self.save_freq = check_integer("save_freq", save_freq)
         self.max_to_keep = check_integer("max_to_keep", max_to_keep)
         self.total_steps = total_steps
@@ -187,22 +167,15 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self.stateful_callbacks = tuple(stateful_callbacks)
         # Measures the times of the training; of `Run`.
         self.clock: Clock | None = None
-        self._writer = BackgroundWriter()
         self._lock: DirectoryLock | None = None
         self._configuration: dict[str, Any] = {}
-        self._learning_rates: list[list[float]] = []
-        self._known_rates: list[list[float]] = []
-        self._rates: list[float] = []
+        self._learning_rates = LearningRates([], [])
+        self._is_as_left = False
         self._every = Every(self.save_freq)
         self._names_read: set[str] = set()
-        self._stock_callbacks: tuple[keras.callbacks.Callback, ...] = ()
-        # Of the data, as far as it is known before the first batch.
-        self._batch_size: int | None = None
-        self._batches_in_data: int | None = None
-        self._goes_on_over_epochs = False
-        self._asked_for_nothing = False
-        self._is_prepared = False
+        self._arguments = FitArguments()
         self._is_in_fit = False
+        self._is_restored = False
         self._first_batch = 0
         self._snapshots = SnapshotDirectory(self.directory, self.max_to_keep)
         self._fit = self._snapshots.count_ended()
@@ -221,6 +194,10 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self._progress = progress
         self._batches_to_drop = 0
         self._calls_to_skip = 0
+        # The snapshot, until the batches that are done are skipped.
+        self._skipping: dict[str, Any] | None = None
+        # What a snapshot of the step holds at which the epoch was stopped.
+        self._stopped: dict[str, Any] | None = None
         self._is_over = False
 
     @property
@@ -237,9 +214,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
 
     @property
     def epoch(self) -> int:
-        """Number of epochs that had ended by then."""
+        """Number of epochs of the current `fit` that had ended by then."""
         self._update_newest(self._snapshots.count_ended())
-        return self._get_position().epoch
+        return self._get_position().epoch if self._is_own() else 0
 
     def _note_reading(self, name: str) -> None:
         """Notes that the program has started its data where this says."""
@@ -271,27 +248,27 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 "`TrainingState` and `BackupAndRestore` both restore the "
                 "model. Leave one of them out."
             )
-        self._stock_callbacks = tuple(
-            c for c in others if isinstance(c, STOCK_CALLBACKS)
-        )
         # After the others, so that a snapshot at the end of an epoch holds
-        # what they have done there.
+        # what they have done there, and before the `History`, as in Keras.
         if not isinstance(
             arguments.get("callbacks"), keras.callbacks.CallbackList
         ):
-            arguments["callbacks"] = [*others, self]
-        self._is_prepared = True
-        self._batch_size = find_batch_size(arguments)
-        self._batches_in_data = count_batches(arguments)
-        steps = arguments.get("steps_per_epoch")
-        self._goes_on_over_epochs = steps is not None
-        self._asked_for_nothing = steps is not None and steps <= 0
+            known = keras.callbacks.History
+            histories = [c for c in others if isinstance(c, known)]
+            others = [c for c in others if not isinstance(c, known)]
+            arguments["callbacks"] = [*others, self, *histories]
+        self._arguments = FitArguments.read(arguments, others)
         self._update_newest(self._snapshots.find_fit(model))
         links = get_links()
         if links is not None:
             # Before the arguments of `fit`, which depend on it, are compared.
             step = self._get_newest("step")
             self._check_steps_of_workers(links.gather("the snapshots", step))
+        if self._is_own():
+            for callback in others:
+                # It would empty the file of the epochs that are done.
+                if isinstance(callback, keras.callbacks.CSVLogger):
+                    callback.append = True
         if self._is_own() and not arguments.get("initial_epoch"):
             last = max(arguments.get("epochs", 1) - 1, 0)
             arguments["initial_epoch"] = min(self._get_position().epoch, last)
@@ -303,6 +280,13 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         first one.
         """
         super().set_model(model)
+        channel = get_channel(model)
+        if channel.saver not in (None, self):
+            raise ValueError(
+                "Two `TrainingState` restore the model of one `fit`. Leave one "
+                "of them out."
+            )
+        channel.saver = self
         if is_chief(model):
             self._lock_directory()
 
@@ -310,31 +294,47 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         """Checks the directory before the first step."""
         check_optimizer(self.model, type(self).__name__)
         self._check_workers()
-        self._configuration = _model_state.get_configuration(self.model)
-        self._writer.wait()  # Of a `fit` that was interrupted.
-        known = self._get_id()
+        self._configuration = get_configuration(
+            self.model, self._arguments.class_weight
+        )
+        self._model_state = ModelState(self.model)
+        self._snapshots.end_earlier_writes()
+        placed_at = self._get_id()
         self._fit = self._snapshots.find_fit(self.model)
         self._newest = self._snapshots.read_newest(self._fit)
         self._first_batch = self._get_newest("batches")
         self._start_fit(Progress(self._first_batch))
         self._to_restore = self._choose_snapshot()
-        if self._to_restore and self._names_read and self._get_id() != known:
+        if (
+            self._to_restore
+            and self._names_read
+            and self._get_id() != placed_at
+        ):
             raise ValueError(
                 f"{self.directory} has a snapshot of step "
                 f"{self._get_newest('step')}, which was written after this "
-                f"`TrainingState` was created at step {known[1]}, where the "
-                "data starts. Create the `TrainingState` and the data again."
+                f"`TrainingState` was created, at step {placed_at[1]}, where "
+                "the data starts. Create both again."
             )
         self._check_steps()
         if self._to_restore:
             self._check_position()
-        self._note_learning_rates()
+        known = self._newest["learning_rates"] if self._newest else []
+        rates = get_learning_rates(self.model)
+        self._is_as_left = _interruptions.is_as_left(self.model)
+        if self._is_as_left and known:
+            rates = known[0]
+        self._learning_rates = LearningRates(rates, known)
         self._newest = drop_values(self._newest)
         self._is_in_fit = True
+        self._is_restored = False
+        if self._to_restore and self._is_between_epochs():
+            call_before_first_epoch(self.model, self._restore_between_epochs)
         function = wrap_train_function(self.model)
         self._counts_in_function = function is not None
         if function is not None:
             function.before.append(self._skip)
+            function.before.append(RandomOperationsWarning(function.function))
             function.after.append(self._count)
 
     def _choose_snapshot(self) -> dict[str, Any] | None:
@@ -345,8 +345,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 start.
         """
         newest, here = self._get_newest("step"), get_step(self.model)
-        self._check_last_fit(here)
-        was_interrupted = self.model in INTERRUPTED
+        _interruptions.check_stop(self.model, self.directory, here)
+        was_interrupted = _interruptions.was_interrupted(self.model)
         if not self._is_own():
             # A `fit` may begin with a new optimizer.
             is_placed = bool(self._names_read) and self._newest is not None
@@ -359,25 +359,9 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self._refuse_to_go_back(here)
         # A model that a signal has stopped is left as it is: what the program
         # has changed in it since then is meant.
-        if here == newest and self.model in STOPPED:
+        if here == newest and _interruptions.was_stopped(self.model):
             return None
         return self._newest
-
-    def _check_last_fit(self, here: int) -> None:
-        """Raises `ValueError` in the next `fit` of a program to be ended.
-
-        It would start from a model that is trained in part.
-        """
-        stop = STOPPED.get(self.model)
-        if stop is None or hasattr(sys, "ps1"):  # In a notebook, all is meant.
-            return
-        if stop.directory != self.directory or here < stop.step:
-            raise ValueError(
-                f"The `fit` before this one was stopped by {stop.signal} "
-                f"before its end, at step {stop.step}. End the program after "
-                "a `fit` whose `TerminateOnSignal.received` is not `None`, and "
-                "start it again to continue."
-            )
 
     def _is_own(self) -> bool:
         """Tells whether the newest snapshot is of the `fit` that starts."""
@@ -395,7 +379,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         """
         steps = self.params.get("steps")
         is_known = steps is not None and steps > 0
-        if is_known or self._is_prepared or self._newest is None:
+        if is_known or self._arguments.are_known or self._newest is None:
             return
         raise ValueError(
             f"`fit` does not know its number of steps: `steps_per_epoch` is "
@@ -453,39 +437,37 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             "state.batches_seen)"
         )
 
-    def _note_learning_rates(self) -> None:
-        """Notes with which rates the fits of this training start."""
-        self._rates = _model_state.get_learning_rates(self.model)
-        known = self._newest["learning_rates"] if self._newest else []
-        self._known_rates = known
-        if self._rates not in known:
-            known = [*known, self._rates]
-        self._learning_rates = known
-
-    def _compare_learning_rates(self) -> list[str]:
-        """Returns as text if the program was changed to another rate.
-
-        The rate of the snapshot may differ from that of the program: a
-        callback or a second `fit` has changed it.
-        """
-        if self._rates in self._known_rates:
-            return []
-        there, here = (
-            ", ".join(f"{rate:g}" for rate in rates)
-            for rates in (self._known_rates[0], self._rates)
-        )
-        return [f"learning_rate {there} there, {here} here"]
-
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Restores the snapshot, after `on_train_begin` of every callback."""
+        """Restores a snapshot that was taken within an epoch.
+
+        The other callbacks have begun the epoch before, as they had when the
+        snapshot was taken.
+        """
         if self._to_restore is not None:
-            snapshot, self._to_restore = self._to_restore, None
-            self._restore(snapshot, epoch)
+            self._restore(epoch)
         else:
+            if self._is_restored:
+                self._is_restored = False
+                self._count_batches_to_skip(self._get_position(), epoch)
             self._progress.start_epoch(epoch)
         self._every.restart(get_step(self.model))
+
+    def _is_between_epochs(self) -> bool:
+        """Tells whether another epoch follows the end of one."""
+        position, epochs = self._get_position(), self.params.get("epochs", 1)
+        return not position.batch and 0 < position.epoch < epochs
+
+    def _restore_between_epochs(self) -> None:
+        """Restores the end of an epoch, before any callback begins the next.
+
+        A callback that sets the learning rate in `on_epoch_begin` would
+        otherwise set it before it is restored.
+        """
+        if self._to_restore is not None:
+            self._restore(self._get_position().epoch)
+            self._is_restored = True
 
     def _skip(self, iterator: Any) -> dict[str, Any] | None:
         """Returns logs in place of a step that is done, or `None`."""
@@ -502,6 +484,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         if self._calls_to_skip:
             self._calls_to_skip -= 1
             return {}
+        if self._skipping is not None:
+            self._restore_after_skipping(self._skipping)
         self._progress.note_batch_size(iterator)
         return None
 
@@ -510,7 +494,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         records, self._metrics = self._metrics, []
         if records:
             build_metrics(self.model, getattr(iterator, "element_spec", None))
-            _model_state.set_metrics(self.model, records)
+            set_metrics(self.model, records)
 
     def _count(self, logs: dict[str, Any]) -> dict[str, Any]:
         self._progress.count_call(
@@ -522,7 +506,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
         """Takes a snapshot if a multiple of `save_freq` has been passed."""
-        INTERRUPTED.add(self.model)
+        _interruptions.note_step(self.model)
         # Not at the end of the batch: then the callbacks that come later in
         # the list have not seen the step yet.
         if self._every.is_due(get_step(self.model)):
@@ -531,9 +515,15 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(
         self, batch: int, logs: dict[str, float] | None = None
     ) -> None:
-        """Counts the batch, in a loop of one's own."""
-        if not self._counts_in_function:
+        """Looks at the model if the training stops within the epoch.
+
+        Keras ends the epoch then, as if it were complete: it validates, and
+        callbacks count it. A training that continues must not count it twice.
+        """
+        if not self._counts_in_function:  # In a loop of one's own.
             self._progress.count_call(1, None)
+        if self.model.stop_training and not self._is_over:
+            self._stopped = self._get_content(None)
 
     def on_epoch_end(
         self, epoch: int, logs: dict[str, float] | None = None
@@ -541,28 +531,51 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         """Takes the last snapshot, before the best weights are restored."""
         if self._is_over:
             return
-        if self.model.stop_training:
-            # The epoch is incomplete as far as this callback can know.
-            self._take(None, dict(logs or {}))
-        else:
+        logs = dict(logs or {})
+        if self._is_epoch_complete():
             self._progress.end_epoch()
-            self._take((epoch, dict(logs or {})))
-        self._writer.wait()
+            self._write(self._get_content((epoch, logs)))
+        else:
+            content = self._stopped or self._get_content(None)
+            self._write({**content, "last_logs": logs})
+        self._stopped = None
+        self._snapshots.wait()
+
+    def _is_epoch_complete(self) -> bool:
+        if not self.model.stop_training:
+            return True
+        steps = self.params.get("steps")
+        if steps is not None:
+            return self._progress.is_at_end(steps)
+        # Not stopped at the last batch, but afterwards. Only the last callback
+        # in the list can tell.
+        return self._arguments.are_known and self._stopped is None
+
+    def on_train_interrupted(self) -> None:
+        """Notes the learning rates, after an exception.
+
+        A `GradientModel` calls this. The next `fit` tells from it whether the
+        program has changed the rate in between.
+        """
+        _interruptions.note_exception(self.model)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Releases the lock of the directory."""
-        INTERRUPTED.discard(self.model)
+        if self._to_restore is not None:
+            # Keras had no epoch to begin: all of them are done.
+            self._restore(self._get_position().epoch)
         unwrap_train_function(self.model)
         self._names_read.clear()
-        self._is_prepared = self._is_in_fit = False
+        self._arguments = FitArguments()
+        self._is_in_fit = False
         signal = get_channel(self.model).signal
+        stop = None
         if signal is None:
-            STOPPED.pop(self.model, None)
             self._snapshots.note_end(self.model, self._fit)
         else:  # The program starts the same `fit` again.
-            STOPPED[self.model] = Stop(
-                self.directory, signal, get_step(self.model)
-            )
+            step = get_step(self.model)
+            stop = _interruptions.Stop(self.directory, signal, step)
+        _interruptions.note_end(self.model, stop)
         if self._is_over:
             # Keras has added an epoch, of no step.
             self.model.history.epoch[:] = self._restored_epochs
@@ -570,7 +583,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.history.history.update(self._restored_history)
             for source in get_channel(self.model).sources:
                 source.write_history()
-        self._writer.wait()
+        self._snapshots.wait()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -581,70 +594,76 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         Raises:
             OSError: If the previous snapshot could not be written.
         """
-        self._take(None)
+        self._write(self._get_content(None))
 
-    def _take(
-        self,
-        ended_epoch: tuple[int, dict[str, Any]] | None,
-        last_logs: dict[str, Any] | None = None,
-    ) -> None:
-        step = get_step(self.model)
-        self._every.restart(step)
-        content = {
+    def _get_content(
+        self, ended_epoch: tuple[int, dict[str, Any]] | None
+    ) -> dict[str, Any]:
+        """Returns the content of a snapshot of now."""
+        return {
             "version": VERSION,
             "fit": self._fit,
-            "step": step,
+            "step": get_step(self.model),
             "batches": self._progress.batches,
             # Of these, what was read before this `fit`.
             "first_batch": self._first_batch,
             "position": self._progress.get_position(
-                self._batch_size, self.params.get("steps")
+                self._arguments.batch_size, self.params.get("steps")
             ).get_state(),
             "configuration": self._configuration,
-            "learning_rates": self._learning_rates,
-            "model": _model_state.get_state(
-                self.model, ended_epoch=ended_epoch
-            ),
+            "learning_rates": self._learning_rates.all,
+            "model": self._model_state.get_state(ended_epoch=ended_epoch),
             # For the history of a training that ends within an epoch.
-            "last_logs": last_logs or {},
+            "last_logs": {},
             "callbacks": self._get_callback_states().get_states(),
         }
+
+    def _write(self, content: dict[str, Any]) -> None:
+        """Writes a snapshot while the training continues."""
+        self._every.restart(content["step"])
         self._newest = drop_values(content)
         if is_chief(self.model):
             notes = self.clock.get_notes() if self.clock else {}
-            self._writer.submit(lambda: self._snapshots.write(content, notes))
+            self._snapshots.write_in_background(content, notes)
 
-    def _restore(self, snapshot: dict[str, Any], epoch: int) -> None:
-        differences = _model_state.compare_configurations(
-            snapshot["configuration"], self._configuration
-        )
-        if not any(line.startswith("optimizer") for line in differences):
-            differences += self._compare_learning_rates()
+    def _restore(self, epoch: int) -> None:
+        """Restores the snapshot in the first epoch of this `fit`."""
+        assert self._to_restore is not None
+        snapshot, self._to_restore = self._to_restore, None
+        configurations = snapshot["configuration"], self._configuration
+        differences = compare_configurations(*configurations)
+        if self._is_as_left:
+            differences = []
+        if not any(line.startswith("optimizer ") for line in differences):
+            differences += self._learning_rates.compare()
         callback_states = self._get_callback_states()
         differences += callback_states.compare(snapshot["callbacks"])
-        if differences:
-            raise ValueError(
-                f"The snapshots in {self.directory} were made with a different "
-                f"configuration: {'; '.join(differences)}. Choose another "
-                "directory, or compile the model with the same arguments and "
-                "use the same callbacks."
-            )
+        self._refuse(
+            differences,
+            "compile the model with the same arguments and use the same "
+            "callbacks",
+        )
         self._continue_from(snapshot, epoch)
         self._restored_epochs = list(snapshot["model"]["epochs"])
         self._metrics = snapshot["model"]["metrics"]
         try:
-            _model_state.set_state(self.model, snapshot["model"])
+            self._model_state.check_state(snapshot["model"])
         except ValueError as error:
             raise ValueError(
                 f"The snapshots in {self.directory} were made with a different "
                 f"model or optimizer: {error}. Choose another directory, or "
                 "build the same model."
             ) from error
+        if not self._is_as_left:
+            differences = compare_layers(*configurations)
+            self._refuse(differences, "build the same layers")
+        self._model_state.set_state(snapshot["model"])
         callback_states.set_states(
             snapshot["callbacks"],
             snapshot["path"],
             skipped=self._calls_to_skip * self.model.steps_per_execution,
         )
+        self._skipping = snapshot if self._calls_to_skip else None
         self._is_over |= callback_states.has_stopped
         if self.clock is not None:
             self.clock.set_notes(snapshot["notes"])
@@ -659,28 +678,37 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         }
         self._report(snapshot)
 
+    def _restore_after_skipping(self, snapshot: dict[str, Any]) -> None:
+        """Restores what callbacks have changed in the batches that are done.
+
+        Keras calls them for these batches once more.
+        """
+        self._skipping = None
+        self._model_state.set_variables(snapshot["model"])
+        self._get_callback_states().set_foreign_states(
+            snapshot["callbacks"], snapshot["path"]
+        )
+
+    def _refuse(self, differences: list[str], remedy: str) -> None:
+        """Raises `ValueError` if there are differences."""
+        if differences:
+            raise ValueError(
+                f"The snapshots in {self.directory} were made with a different "
+                f"configuration: {'; '.join(differences)}. Choose another "
+                f"directory, or {remedy}."
+            )
+
     def _continue_from(self, snapshot: dict[str, Any], epoch: int) -> None:
         """Decides what this `fit` skips."""
-        steps, epochs = self.params.get("steps"), self.params.get("epochs", 1)
+        epochs = self.params.get("epochs", 1)
         position = self._get_position().as_unfinished(epochs)
-        try:
-            position.check_batch_size(self._batch_size)
-            if epochs == 1 and position.is_left_out(steps, self._names_read):
-                skipped: int | None = 0
-            else:
-                skipped = position.count_batches_to_skip(epoch, steps, epochs)
-        except ValueError as error:
-            raise ValueError(
-                f"The snapshot of step {snapshot['step']} in {self.directory} "
-                f"does not fit this `fit`: {error}, or choose another "
-                "directory."
-            ) from error
+        skipped = self._count_batches_to_skip(position, epoch)
         done = position.batch if epoch == position.epoch else 0
         self._first_batch = snapshot["first_batch"]
         self._start_fit(Progress(snapshot["batches"], epoch, done, skipped))
         self._is_over = (
             skipped is None
-            or self._asked_for_nothing
+            or self._arguments.asks_for_nothing
             or self._snapshots.has_later(self._fit)
         )
         if self.total_steps is not None:
@@ -697,11 +725,39 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 )
         is_placed = self._names_read & {"batches_seen", "step"}
         if not is_placed:
-            goes_on = self._goes_on_over_epochs or epochs == 1
+            goes_on = self._arguments.goes_on_over_epochs or epochs == 1
             read = snapshot["batches"] - self._first_batch
             self._batches_to_drop = read if goes_on else done
-            if self._batches_in_data:
-                self._batches_to_drop %= self._batches_in_data
+            if self._arguments.batches_in_data:
+                self._batches_to_drop %= self._arguments.batches_in_data
+
+    def _count_batches_to_skip(
+        self, position: Position, epoch: int
+    ) -> int | None:
+        """Returns how many batches of the first epoch are done.
+
+        Args:
+            position: Where the snapshot was taken.
+            epoch: The epoch in which this `fit` starts.
+
+        Returns:
+            `None` if this `fit` asks for nothing more.
+
+        Raises:
+            ValueError: If the snapshot does not fit.
+        """
+        steps, epochs = self.params.get("steps"), self.params.get("epochs", 1)
+        try:
+            position.check_batch_size(self._arguments.batch_size)
+            if epochs == 1 and position.is_left_out(steps, self._names_read):
+                return 0
+            return position.count_batches_to_skip(epoch, steps, epochs)
+        except ValueError as error:
+            raise ValueError(
+                f"The snapshot of step {self._get_newest('step')} in "
+                f"{self.directory} does not fit this `fit`: {error}, or choose "
+                "another directory."
+            ) from error
 
     def _report(self, snapshot: dict[str, Any]) -> None:
         """Says where the training continues."""
@@ -714,7 +770,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
             self.directory,
             snapshot["step"],
         )
-        if self._is_prepared:
+        if self._arguments.are_known:
             raise TrainingIsOverError
 
     def _get_callback_states(self) -> CallbackStates:
@@ -724,7 +780,7 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
                 *channel.sources,
                 *channel.listeners,
                 *self.stateful_callbacks,
-                *self._stock_callbacks,
+                *self._arguments.stock_callbacks,
             ]
         )
 

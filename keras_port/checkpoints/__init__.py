@@ -15,6 +15,7 @@ from keras_port.checkpoints.checkpoint_record import CheckpointRecord
 from keras_port.checkpoints.checkpoint_record import read_record
 from keras_port.checkpoints.directory_lock import DirectoryLock as DirectoryLock
 from keras_port.checkpoints.saved_model import write_model as write_model
+from keras_port.checkpoints.snapshot import preview as preview
 from keras_port.checkpoints.snapshot import read_snapshot as read_snapshot
 from keras_port.checkpoints.snapshot import (
     read_snapshot_and_notes as read_snapshot_and_notes,

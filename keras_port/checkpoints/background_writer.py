@@ -29,15 +29,20 @@ class BackgroundWriter:
         self._thread = threading.Thread(target=run, name="keras_port writer")
         self._thread.start()
 
+    def join(self) -> None:
+        """Waits until everything is written, and leaves an error to `wait`."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
     def wait(self) -> None:
         """Waits until everything is written.
 
         Raises:
             Exception: The error of the last `write`.
         """
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self.join()
+        self._thread = None
         if self._error is not None:
             error, self._error = self._error, None
             raise error

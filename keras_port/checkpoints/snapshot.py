@@ -56,6 +56,14 @@ def write_snapshot(
             write_member(archive, name, np.asarray(array, order="C"))
 
 
+def preview(content: dict[str, Any]) -> dict[str, Any]:
+    """Returns what will be read from a file with this content."""
+    arrays: dict[str, np.ndarray] = {}
+    text = json.dumps(pack(content, arrays))
+    read: dict[str, Any] = unpack(json.loads(text), arrays)
+    return read
+
+
 def write_member(
     archive: zipfile.ZipFile, name: str, array: np.ndarray
 ) -> None:

@@ -1,6 +1,7 @@
 """Callbacks whose evaluations and stops are a script."""
 
 from collections.abc import Sequence
+import threading
 from typing import Any
 
 import keras
@@ -41,6 +42,17 @@ class ScriptedEvaluation(keras.callbacks.Callback):
             self.published.append(step)
             logs = {self.name_of_result: self.values[rank - 1]}
             get_channel(self.model).publish(step, logs)
+
+
+def wait_for_snapshots() -> None:
+    """Waits until the snapshots taken so far are written.
+
+    They are written in the background. A test that counts on one of them
+    before the training ends waits here: a busy machine may be steps late.
+    """
+    for thread in threading.enumerate():
+        if thread.name == "keras_port writer":
+            thread.join()
 
 
 class StopAt(keras.callbacks.Callback):

@@ -3,7 +3,6 @@
 import copy
 import pathlib
 import pickle
-import time
 from typing import Any
 import warnings
 
@@ -442,8 +441,6 @@ def test_an_interrupted_cell_is_run_again(
         )
 
     fit_interrupted(cell, 7)
-    kept._writer.wait()
-    time.sleep(0.5)
     cell()
     assert get_step(model) == 10
     plain = stock_model()
@@ -539,7 +536,6 @@ def test_the_slots_of_all_optimizers_are_resumed(
 
     plain = program(tmp_path / "plain", None)
     fit_interrupted(lambda stop: program(tmp_path / "cut", stop.step), 5)
-    time.sleep(0.5)
     resumed = program(tmp_path / "cut", None)
     for one, other in zip(
         [*plain.variables, *plain.a.variables, *plain.b.variables],
@@ -748,7 +744,6 @@ def test_a_training_of_several_epochs_goes_on(
 
     plain = program(tmp_path / "plain")
     fit_interrupted(lambda cut: program(tmp_path / "cut", cut), stop)
-    time.sleep(0.3)
     if base is keras.Model and endless and stop > 4:
         return  # The position of such data must be given.
     resumed = program(tmp_path / "cut")
@@ -785,7 +780,6 @@ def test_epochs_of_another_length_are_refused(tmp_path: Any) -> None:
         )
 
     fit_interrupted(lambda cut: program(20, 5, cut), 6)
-    time.sleep(0.3)
     with pytest.raises(ValueError, match="an epoch had 4 steps there, and ha"):
         program(30, 5)
     with pytest.raises(ValueError, match="batches of 5 examples there, of 2 h"):
@@ -829,7 +823,6 @@ def test_stock_callbacks_with_a_state_are_resumed(tmp_path: Any) -> None:
 
     plain, stopping = program(tmp_path / "plain")
     fit_interrupted(lambda cut: program(tmp_path / "cut", cut), 7)
-    time.sleep(0.3)
     resumed, again = program(tmp_path / "cut")
     assert again.stopped_epoch == stopping.stopped_epoch > 0
     np.testing.assert_array_equal(

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_port.callbacks import _model_state
+from keras_port.callbacks._model_state import ModelState
+from keras_port.callbacks._model_state import record_variable
 from tests.small import small_batches
 from tests.small import small_model
 
@@ -17,8 +18,8 @@ def test_later_steps_leave_the_values_alone(steps_per_execution: int) -> None:
     model = small_model(optimizer="adam")
     model.steps_per_execution = steps_per_execution
     model.fit(small_batches(), steps_per_epoch=5, verbose=0)
-    variables = [one for one, _ in _model_state.list_step_variables(model)]
-    records = [_model_state.record_variable(variable) for variable in variables]
+    variables = [one for one, _ in ModelState(model).list_variables()]
+    records = [record_variable(variable) for variable in variables]
     then = [tf.convert_to_tensor(v).numpy() for v in variables]
     model.fit(small_batches(), steps_per_epoch=10, verbose=0)
     changed = 0
@@ -38,7 +39,7 @@ def test_a_value_stays_when_the_variable_is_assigned(
     variable: Any = (
         keras.Variable(ones, dtype=dtype) if of_keras else tf.Variable(ones)
     )
-    record = _model_state.record_variable(variable)
+    record = record_variable(variable)
     assert record["value"].dtype == ones.dtype.as_numpy_dtype
     variable.assign(tf.zeros(shape, dtype))
     assert record["value"].shape == shape

@@ -18,8 +18,8 @@ from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
 from keras_port.callbacks import TrainingState
+from keras_port.callbacks import _interruptions
 from keras_port.callbacks import _snapshots
-from keras_port.callbacks import training_state
 from keras_port.training import GradientModel
 from tests.small import small_arrays
 from tests.small import small_batches
@@ -58,8 +58,7 @@ def new_process() -> Iterator[Callable[[], None]]:
 
     def forget() -> None:
         _snapshots._ended.clear()
-        training_state.INTERRUPTED.clear()
-        training_state.STOPPED.clear()
+        _interruptions.forget_all()
 
     forget()
     yield forget

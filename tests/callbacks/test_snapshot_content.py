@@ -17,6 +17,7 @@ from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import StepProgress
 from keras_port.callbacks import TensorBoard
 from keras_port.callbacks import TrainingState
+from keras_port.callbacks._snapshot_content import VERSION
 from keras_port.callbacks._snapshot_content import check_snapshot
 from keras_port.checkpoints import read_snapshot
 from keras_port.checkpoints import write_snapshot
@@ -114,7 +115,7 @@ def test_no_change_of_the_content_raises_a_raw_error(
                 refused += 1
             else:
                 accepted.append(changed)
-    assert refused > 2 * len(accepted)
+    assert refused > len(accepted)
     for changed in chance.sample(accepted, 12):
         check_restore(tmp_path, changed)
 
@@ -135,7 +136,7 @@ def check_restore(workdir: Path, content: Any) -> None:
     "how",
     [
         lambda content: content.pop("position"),
-        lambda content: content.update(version=3),
+        lambda content: content.update(version=VERSION + 1),
         lambda content: content.update(step="eight"),
         lambda content: content.update(step=7),
         lambda content: content["callbacks"].update({"TensorBoard:0": None}),

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 import signal
-import threading
 from typing import Any
 
 import keras
@@ -15,6 +14,7 @@ from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TerminateOnSignal
 from keras_port.callbacks import TrainingState
 from keras_port.training import GradientModel
+from tests.callbacks.scripted import wait_for_snapshots
 from tests.small import same_weights
 from tests.small import small_arrays
 from tests.small import small_batches
@@ -137,9 +137,7 @@ def test_the_running_metrics_of_an_epoch_go_on(
     expected = start(tmp_path / "whole", *evaluation())
     with pytest.raises(RuntimeError, match="stopped"):
         start(tmp_path / "cut", *evaluation(), StopAfter(7, "error"))
-    for thread in threading.enumerate():
-        if thread.name == "keras_port writer":
-            thread.join()
+    wait_for_snapshots()
     found = start(tmp_path / "cut", *evaluation())
     assert found == expected
     assert all(np.isfinite(values).all() for values in found.values())

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+import errno
 import json
 from pathlib import Path
 import subprocess
 import sys
-import threading
+import time
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ from keras_port.checkpoints.snapshot import write_snapshot
 from keras_port.layers import Dropout
 from keras_port.training import GradientModel
 from tests.callbacks.scripted import StopAt
+from tests.callbacks.scripted import wait_for_snapshots
 from tests.small import same_weights
 from tests.small import small_batches
 from tests.small import small_model
@@ -41,6 +43,7 @@ folder, kill_at = sys.argv[1], int(sys.argv[2])
 class Kill(StopAt):
     def on_train_batch_end(self, batch, logs=None):
         if int(self.model.optimizer.iterations) == self.step:
+            wait_for_snapshots()
             os.kill(os.getpid(), signal.SIGKILL)
 
 state = TrainingState(folder, save_freq=100)
@@ -196,6 +199,7 @@ def test_a_disk_that_becomes_full_loses_nothing(
     class Filling(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             if int(self.model.optimizer.iterations) == 6:
+                wait_for_snapshots()  # The one of step 4 still fits.
                 fill(small_disk)
 
     with pytest.raises(OSError, match=r"Step 8: .*No space left.*same command"):
@@ -209,6 +213,36 @@ def test_a_disk_that_becomes_full_loses_nothing(
     for left, right in zip(resumed, plain, strict=True):
         np.testing.assert_array_equal(left, right)
     assert not list(small_disk.glob(".partial-*"))
+
+
+def write_slowly(path: Path, *content: Any) -> None:
+    time.sleep(0.5)
+    write_snapshot(path, *content)
+
+
+def fill_the_disk(path: Path, *content: Any) -> None:
+    raise OSError(errno.ENOSPC, f"{path} could not be written")
+
+
+@pytest.mark.parametrize(
+    ("write", "step"), [(write_slowly, 4), (fill_the_disk, 0)]
+)
+def test_a_fit_after_an_interrupt_waits_for_the_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Any, step: int
+) -> None:
+    class Interrupt(StopAt):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if int(self.model.optimizer.iterations) == self.step:
+                raise KeyboardInterrupt
+
+    plain, _ = fit(noisy_model(), tmp_path / "plain", steps=20)
+    with monkeypatch.context() as patch:
+        patch.setattr(_snapshots, "write_snapshot", write)
+        with pytest.raises(KeyboardInterrupt):
+            fit(noisy_model(), tmp_path / "cut", steps=20, more=[Interrupt(5)])
+        assert TrainingState(tmp_path / "cut").step == step
+    resumed, _ = fit(noisy_model(), tmp_path / "cut", steps=20)
+    assert same_weights(resumed, plain)
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
@@ -292,9 +326,7 @@ def test_a_crash_in_an_epoch_repeats_no_data(tmp_path: Path) -> None:
             save_freq=1,
             more=[Crash()],
         )
-    for thread in threading.enumerate():
-        if thread.name == "keras_port writer":
-            thread.join()  # As the end of the process would.
+    wait_for_snapshots()  # As the end of the process would.
     # The snapshot of 14, taken before step 15, which crashed.
     assert TrainingState(tmp_path / "crashed").step == 14
     model = small_model(optimizer="adam")

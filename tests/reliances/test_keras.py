@@ -407,3 +407,144 @@ def test_stock_callbacks_count_in_attributes() -> None:
     assert hasattr(checkpoint, "best")
     assert checkpoint._batches_seen_since_last_saving == 0
     assert checkpoint._last_batch_seen in (None, 0)
+
+
+def test_the_history_is_the_last_callback_to_begin() -> None:
+    heard = []
+
+    class Note(keras.callbacks.Callback):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def set_model(self, model: keras.Model) -> None:
+            super().set_model(model)
+            begin = model.history.on_train_begin
+
+            def note(logs: Any = None) -> None:
+                del model.history.on_train_begin
+                heard.append("history")
+                begin(logs)
+
+            if self.name == "first":
+                model.history.on_train_begin = note
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            heard.append(self.name)
+
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            heard.append(f"epoch of {self.name}")
+
+    small_stock_model().fit(
+        *small_arrays(), callbacks=[Note("first"), Note("second")], verbose=0
+    )
+    assert heard[:3] == ["first", "second", "history"]
+    assert heard[3:] == ["epoch of first", "epoch of second"]
+
+
+def test_averages_are_in_the_model_by_an_attribute() -> None:
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    seen = []
+
+    class Note(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            seen.append(swap._ema_weights_in_model)
+
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            seen.append(swap._ema_weights_in_model)
+
+    model = small_stock_model()
+    model.compile(keras.optimizers.SGD(use_ema=True), "mse")
+    model.fit(*small_arrays(), epochs=2, callbacks=[swap, Note()], verbose=0)
+    assert seen == [False, True, False, True]
+
+
+def test_a_function_shows_the_generator_that_it_draws_from() -> None:
+    keras.utils.set_random_seed(1)
+    draw = tf.function(lambda: keras.random.uniform(()), autograph=False)
+    (state,) = draw.get_concrete_function().variables
+    before = state.numpy()
+    keras.random.normal((2,))
+    assert not np.array_equal(state.numpy(), before)
+    state.assign(before)
+    first = keras.random.normal((2,)).numpy()
+    state.assign(before)
+    np.testing.assert_array_equal(keras.random.normal((2,)).numpy(), first)
+
+
+def test_a_stateful_layer_has_its_states_in_an_attribute() -> None:
+    inputs = keras.Input(batch_shape=(2, 3, 4))
+    layer = keras.layers.LSTM(5, stateful=True)
+    model = keras.Model(inputs, layer(inputs))
+    assert len(layer.states) == 2
+    known = {id(variable) for variable in model.variables}
+    assert not known & {id(state) for state in layer.states}
+
+
+def test_compile_keeps_the_mean_of_the_loss_in_a_new_attribute() -> None:
+    model = small_stock_model()
+    for _ in range(2):
+        before = list(vars(model).values())
+        model.compile("sgd", "mse")
+        new = [
+            value
+            for value in vars(model).values()
+            if not any(value is old for old in before)
+        ]
+        means = [one for one in new if isinstance(one, keras.metrics.Mean)]
+        assert [mean.name for mean in means] == ["loss"]
+
+
+def test_the_logs_are_replaced_by_metrics_of_the_same_names() -> None:
+    class Own(keras.Model):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.mean = keras.metrics.Mean(name="loss")
+
+        @property
+        def metrics(self) -> list[keras.metrics.Metric]:
+            return [self.mean]
+
+        def train_step(self, data: Any) -> dict[str, Any]:
+            self.mean.update_state(5.0)
+            return {"loss": 1.0, **self.more}
+
+    inputs = keras.Input((4,))
+    for more, expected in (({}, 5.0), ({"other": 2.0}, 1.0)):
+        model = Own(inputs, keras.layers.Dense(3)(inputs))
+        model.more = more
+        model.compile("sgd")
+        history = model.fit(*small_arrays(), verbose=0).history
+        assert history["loss"] == [expected]
+
+
+def test_the_loss_of_an_output_counts_as_the_static_batch_size() -> None:
+    x, _ = small_arrays(3)
+    y = np.float32([[0.0], [0.0], [9.0]])
+    inputs = keras.Input((4,))
+    outputs = [
+        keras.layers.Dense(1, kernel_initializer="zeros", name=name)(inputs)
+        for name in "pq"
+    ]
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", ["mse", "mse"])
+    found = []
+    for static in (True, False):
+        options = {} if static else {"reduce_retracing": True}
+        step = tf.function(model.test_step, autograph=False, **options)
+        if not static:
+            step((x[:1], [y[:1], y[:1]]))  # Other sizes are traced as any.
+            step((x[:3], [y[:3], y[:3]]))
+        model.reset_metrics()
+        for part in (slice(0, 2), slice(2, 3)):
+            step((x[part], [y[part], y[part]]))
+        found.append(float(model.get_metrics_result()["p_loss"]))
+    assert found == pytest.approx([27.0, 40.5])
+
+
+def test_float8_overwrites_variables_by_their_gradients() -> None:
+    layer = keras.layers.Dense(3)
+    layer.build((None, 4))
+    assert not layer.kernel.overwrite_with_gradient
+    layer.quantize("float8")
+    assert layer.inputs_scale.overwrite_with_gradient

@@ -164,3 +164,32 @@ def write_texts(writer: tf.summary.SummaryWriter) -> None:
         for step in range(1000):
             tf.summary.text("text", "x" * 100, step=step)
             writer.flush()
+
+
+def test_random_operations_with_a_state_have_a_second_seed() -> None:
+    @tf.function(autograph=False)
+    def draw() -> list[tf.Tensor]:
+        return [
+            tf.random.normal(()),
+            tf.random.uniform((), maxval=3, dtype=tf.int32),
+            tf.random.truncated_normal(()),
+            tf.random.gamma((), 1.0),
+            tf.random.shuffle(tf.range(3)),
+            tf.random.categorical(tf.zeros((1, 3)), 2),
+            tf.random.stateless_normal((), (1, 2)),
+        ]
+
+    graph = draw.get_concrete_function().graph
+    found = [
+        operation.type
+        for operation in graph.get_operations()
+        if "seed2" in operation.node_def.attr
+    ]
+    assert found == [
+        "RandomStandardNormal",
+        "RandomUniformInt",
+        "TruncatedNormal",
+        "RandomGamma",
+        "RandomShuffle",
+        "Multinomial",
+    ]
