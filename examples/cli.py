@@ -19,6 +19,7 @@ import contextlib
 import gc
 import inspect
 import logging as python_logging
+import math
 import os
 import pathlib
 import re
@@ -130,6 +131,10 @@ def run(main: Callable[..., None]) -> None:
         takes_arguments = bool(inspect.signature(main).parameters)
         if rest and not takes_arguments:
             raise flags.Error(f"Unexpected argument {rest[0]!r}")
+        # A flag of absl, for messages, which would be taken and do nothing.
+        names = ("-log_dir", "--log_dir")
+        if any(one.startswith(names) for one in sys.argv[1:]):
+            raise flags.Error("Unknown flag --log_dir")
     except flags.Error as error:
         fail(f"{error}. See --help.", code=2)
     try:
@@ -186,6 +191,9 @@ def define_training_flags(
         learning_rate,
         "Learning rate of the optimizer.",
         lower_bound=0.0,
+    )
+    flags.register_validator(
+        "learning_rate", math.isfinite, "must be a finite number"
     )
     flags.DEFINE_integer(
         "seed",
@@ -330,7 +338,7 @@ def get_hparams(settings: Mapping[str, Any]) -> dict[str, Any]:
 def announce(run: "runs.Run") -> None:
     """Prints where the training starts and how to see its curves."""
     if run.step:
-        print(f"Resuming {run.directory} from step {run.step:,}.")
+        print(f"Resuming {from_here(run.directory)} from step {run.step:,}.")
     print(f"Curves: {format_tensorboard_command(run.log_dir)}")
 
 
@@ -343,18 +351,23 @@ def format_tensorboard_command(log_dir: pathlib.Path) -> str:
     program = pathlib.Path(sys.executable).with_name("tensorboard")
     command = [sys.executable, "-m", "tensorboard.main"]
     if program.exists():
-        here = pathlib.Path.cwd()
-        is_below = program.is_relative_to(here)
-        command = [str(program.relative_to(here) if is_below else program)]
+        command = [str(from_here(program))]
     return (
-        shlex.join([*command, "--logdir", str(log_dir)])
+        shlex.join([*command, "--logdir", str(from_here(log_dir))])
         + "  # http://localhost:6006"
     )
 
 
+def from_here(path: pathlib.Path) -> pathlib.Path:
+    """Returns a path as a user in the working directory writes it."""
+    here = pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def announce_finished(run: "runs.Run") -> None:
     """Prints that the run is finished."""
-    print(f"{run.directory} is finished; there is nothing left to do.")
+    directory = from_here(run.directory)
+    print(f"{directory} is finished; there is nothing left to do.")
 
 
 def summarize(results: "runs.Results") -> str:

@@ -144,7 +144,6 @@ def train_as_worker(
                 histogram_freq=500,
                 data=mnist.validation[:200],
                 hparams=cli.get_hparams(settings),
-                overwrite=True,
             ),
         ],
     )

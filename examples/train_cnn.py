@@ -107,8 +107,6 @@ def train_cnn(
                 histogram_freq=500,
                 data=mnist.validation[:200],
                 hparams=cli.get_hparams(settings),
-                # `run` has checked that the curves belong to this run.
-                overwrite=True,
             ),
         ],
     )

@@ -89,7 +89,6 @@ def train_multi_gpu(
                 histogram_freq=500,
                 data=mnist.validation[:200],
                 hparams=cli.get_hparams(settings),
-                overwrite=True,
             ),
         ],
     )

@@ -82,8 +82,6 @@ def train_perceptron(
                 histogram_freq=500,
                 data=mnist.validation[:200],
                 hparams=cli.get_hparams(settings),
-                # `run` has checked that the curves belong to this run.
-                overwrite=True,
             ),
             callbacks.StepEvaluation(
                 mnist.test, eval_freq=eval_freq, prefix="test"

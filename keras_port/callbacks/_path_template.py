@@ -5,10 +5,12 @@ import pathlib
 import re
 import string
 
-from keras_port._support import local_path
+from keras_port._support import absolute_path
 from keras_port.checkpoints import CheckpointRecord
 
 SUFFIXES = (".keras", ".weights.h5")
+# A disk takes 255, and the file has a longer name while it is written.
+MAX_BYTES = 200
 # A number in a formatted value, whatever fills the width around it.
 NUMBER = re.compile(r"[-+]?\d[\d,_]*(?:\.\d*)?(?:[eE][-+]?\d+)?")
 
@@ -24,7 +26,7 @@ class PathTemplate:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = local_path("path", path)
+        self.path = absolute_path("path", path)
         text = str(self.path)
         if not text.endswith(SUFFIXES):
             raise ValueError(
@@ -35,7 +37,16 @@ class PathTemplate:
         self.placeholders = {
             field for _, field, _ in self._parts if field is not None
         }
-        if any(field for _, field, _ in parse_template(str(self.directory))):
+        size = len(os.fsencode(self.path.name))
+        if size > MAX_BYTES:
+            raise ValueError(
+                f"The file name in `path` must have at most {MAX_BYTES} bytes, "
+                f"and has {size}. Received: path={text!r}"
+            )
+        # One that exists may have braces in its name.
+        if not self.directory.exists() and any(
+            field for _, field, _ in parse_template(str(self.directory))
+        ):
             raise ValueError(
                 "`path` may have placeholders in the file's name only. "
                 f"Received: path={text!r}"

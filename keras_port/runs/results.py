@@ -7,6 +7,7 @@ from keras_port.runs._json_file import read_json
 
 EARLY_STOPPING = "early stopping"
 MAX_STEPS = "max_steps"
+CALLBACK = "a callback"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Results:
             with validation, saving and logging included. 0 if the batches
             have no fixed size.
         dataset: Where the images came from.
-        ended_by: "early stopping", "max_steps", or the name of a signal.
+        ended_by: "early stopping", "max_steps", the name of a signal, or
+            "a callback" for another callback that has stopped the training.
 
     Example:
 

@@ -16,12 +16,14 @@ from typing import Any
 
 from absl import logging
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_port._support import absolute_path
 from keras_port._support import check_integer
-from keras_port._support import local_path
 from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
+from keras_port.callbacks import TensorBoard
 from keras_port.callbacks import TerminateOnSignal
 from keras_port.callbacks import TrainingState
 from keras_port.checkpoints import make_writable_directory
@@ -31,6 +33,7 @@ from keras_port.runs._json_file import write_first
 from keras_port.runs._json_file import write_json
 from keras_port.runs._run_clock import RunClock
 from keras_port.runs.history_file import HistoryFile
+from keras_port.runs.results import CALLBACK
 from keras_port.runs.results import EARLY_STOPPING
 from keras_port.runs.results import MAX_STEPS
 from keras_port.runs.results import Results
@@ -94,8 +97,8 @@ class Run:
 
     Raises:
         ValueError: If the directory holds a run with other settings, files
-            that belong to no run, or a broken JSON file, or if a number is
-            not a positive integer.
+            that belong to no run, or a broken JSON file, if a number is not a
+            positive integer, or if a setting is not a plain value.
         OSError: If the directory cannot be written to.
 
     Example:
@@ -129,7 +132,7 @@ class Run:
         max_steps: int,
         save_freq: int = 1000,
     ) -> None:
-        self.directory = local_path("directory", directory)
+        self.directory = absolute_path("directory", directory)
         self.max_steps = check_integer("max_steps", max_steps)
         self.save_freq = check_integer("save_freq", save_freq)
         self.model_path = self.directory / MODEL_FILE
@@ -138,7 +141,7 @@ class Run:
         self._state: TrainingState | None = None
         self._fitted: _Fitted | None = None
         # As JSON gives them back, so that both sides compare equal.
-        self._settings = json.loads(json.dumps(settings, default=str))
+        self._settings = json.loads(json.dumps(settings, default=make_plain))
         # All workers of a cluster reject other settings, before one of them
         # rejects the directory.
         compare_workers(
@@ -197,6 +200,7 @@ class Run:
         if any(isinstance(one, StepEvaluation) for one in callbacks):
             history = HistoryFile(self.directory / HISTORY_FILE)
             callbacks = [*callbacks, history]
+        self._claim_curves(callbacks)
         state = self._open_state()
         state.stateful_callbacks = tuple(
             callback
@@ -220,15 +224,17 @@ class Run:
         model.fit(
             batches,
             steps_per_epoch=steps,
-            callbacks=[clock, *callbacks, state, terminate],
+            callbacks=[clock, *callbacks, terminate, state],
             verbose=0,
         )
         self._state = None  # It knows the snapshot that `fit` started from.
         stopping = find_early_stopping(callbacks)
-        ended_by = EARLY_STOPPING if has_stopped(stopping) else MAX_STEPS
         step = int(model.optimizer.iterations.numpy())
-        if terminate.received and step < self.max_steps:
-            ended_by = terminate.received
+        ended_by = MAX_STEPS
+        if has_stopped(stopping):
+            ended_by = EARLY_STOPPING
+        elif model.stop_training and step < self.max_steps:
+            ended_by = terminate.received or CALLBACK
         self._fitted = _Fitted(
             best_step=(stopping and stopping.best_step) or 0,
             seconds=clock.seconds,
@@ -334,12 +340,26 @@ class Run:
         # Also after writing: of two starts at once, one was the first.
         self._check_settings(read_json(path))
 
+    def _claim_curves(
+        self, callbacks: Sequence[keras.callbacks.Callback]
+    ) -> None:
+        """Lets `TensorBoard` write over the curves in this directory.
+
+        They belong to this run. A process that was killed before its first
+        snapshot has left some, and the next one starts at step 0.
+        """
+        directory = self.directory.resolve()
+        for callback in callbacks:
+            if isinstance(callback, TensorBoard):
+                log_dir = callback.log_dir.resolve()
+                callback.overwrite |= log_dir.is_relative_to(directory)
+
     def _check_settings(self, found: dict[str, Any]) -> None:
         wanted = self._settings
         differing = [
             f"{name} {found.get(name)} there, {wanted.get(name)} here"
             for name in sorted({*found, *wanted})
-            if found.get(name) != wanted.get(name)
+            if to_text(found.get(name)) != to_text(wanted.get(name))
         ]
         if differing:
             raise ValueError(
@@ -447,6 +467,29 @@ def delayed_signals(model: keras.Model) -> Iterator[None]:
             signal.signal(
                 number, signal.SIG_DFL if handler is None else handler
             )
+
+
+def make_plain(value: Any) -> Any:
+    """Returns a setting that JSON does not know as values that it knows.
+
+    Raises:
+        ValueError: If the setting may look different in the next process.
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=repr)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise ValueError(
+        "`settings` must hold plain values, so that the next start can compare "
+        f"them. Received: {value!r} of type {type(value).__name__}"
+    )
+
+
+def to_text(setting: Any) -> str:
+    """Returns a setting as JSON, where even NaN is equal to itself."""
+    return json.dumps(setting, sort_keys=True)
 
 
 def find_early_stopping(

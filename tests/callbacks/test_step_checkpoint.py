@@ -268,6 +268,7 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
         ({"path": "model.h5"}, "must end with"),
         ({"path": "{step}/model.keras"}, "file's name only"),
         ({"path": "m-{step.keras"}, "wrong placeholder"),
+        ({"path": "m" * 200 + ".keras"}, "at most 200 bytes, and has 206"),
         ({"path": "m.keras", "max_to_keep": 0}, "`max_to_keep`"),
         ({"path": "m.keras", "max_to_keep": 2.5}, "`max_to_keep`"),
         ({"path": "m.keras", "monitor": "f1"}, 'mode="max"'),
@@ -278,6 +279,14 @@ def test_wrong_arguments_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=part):
         StepCheckpoint(**options)
+
+
+def test_a_directory_may_have_braces_in_its_name(tmp_path: Path) -> None:
+    directory = tmp_path / "{a}"
+    directory.mkdir()
+    save(directory / "m-{step}.keras", [0.5, 0.6])
+    assert files(directory) == ["m-2.keras", "m-4.keras"]
+    save(directory / ("m" * 194 + ".keras"), [0.5])
 
 
 def test_an_unknown_placeholder_is_refused_before_training(

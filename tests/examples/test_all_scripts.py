@@ -26,7 +26,9 @@ Fails = Callable[..., str]
 
 @pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.parametrize(
-    "arguments", [["--unknown=1"], ["stray"], ["--data_dir"]], ids=str
+    "arguments",
+    [["--unknown=1"], ["stray"], ["--data_dir"], ["--log_dir=x"]],
+    ids=str,
 )
 def test_wrong_flags_are_one_line_and_code_2(
     fails_in_one_line: Fails, script: ModuleType, arguments: list[str]
@@ -41,7 +43,8 @@ def test_wrong_flags_are_one_line_and_code_2(
     "flag",
     [
         *("batch_size=0", "batch_size=x", "max_steps=0", "eval_freq=0"),
-        *("learning_rate=-1", "seed=-1"),
+        *("learning_rate=-1", "learning_rate=nan", "learning_rate=inf"),
+        "seed=-1",
     ],
 )
 def test_numbers_that_cannot_be_are_one_line_and_code_2(

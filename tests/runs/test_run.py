@@ -18,9 +18,11 @@ from keras_port.callbacks import StepEarlyStopping
 from keras_port.callbacks import StepEvaluation
 from keras_port.callbacks import TensorBoard
 from keras_port.callbacks import TrainingState
+from keras_port.checkpoints import read_snapshot_and_notes
 from keras_port.runs import Results
 from keras_port.runs import Run
 from keras_port.runs import get_steps_per_execution
+from tests.callbacks.scripted import StopAt
 from tests.small import same_weights
 from tests.small import small_arrays
 from tests.small import small_batches
@@ -182,11 +184,12 @@ def test_a_run_without_its_results_restores_its_end(tmp_path: Path) -> None:
     # As a kill between the last snapshot and the results leaves it.
     trained, results = fit(tmp_path, 4)
     (tmp_path / "results.json").unlink()
+    _, notes = read_snapshot_and_notes(tmp_path / "state/state-00000004.npz")
     restored, again = fit(tmp_path, 4)
     assert same_weights(restored.get_weights(), trained.get_weights())
     assert without_times(again) == without_times(results)
-    # The time is that of the whole run.
-    assert again.seconds >= 0.9 * results.seconds > 0
+    # The time is that of the whole run, up to the newest snapshot.
+    assert again.seconds >= notes["seconds"] > 0
 
 
 @pytest.mark.fault("R1")
@@ -400,3 +403,106 @@ def test_the_settings_of_all_workers_are_compared(
     )
     Run(tmp_path, settings={"seed": 1}, max_steps=4, save_freq=2)
     assert compared == {"seed": 1, "max_steps": 4, "save_freq": 2}
+
+
+def test_a_run_that_is_killed_before_its_first_snapshot_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Kill(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if int(self.model.optimizer.iterations) >= 3:
+                raise RuntimeError("killed")
+
+    def start(*more: keras.callbacks.Callback) -> Results:
+        # A relative path and one from the root are the same directory.
+        board = TensorBoard(Path("run", "logs"), update_freq=1)
+        _, results = fit(tmp_path / "run", 8, more=[board, *more], save_freq=8)
+        return results
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RuntimeError, match="killed"):
+        start(Kill())
+    assert list((tmp_path / "run" / "logs").rglob("*tfevents*"))
+    _, expected = fit(tmp_path / "plain", 8)
+    assert without_times(start()) == without_times(expected)
+    # Curves of something else are left alone.
+    train_elsewhere = TensorBoard(tmp_path / "other", update_freq=1)
+    fit(tmp_path / "a", 4, more=[train_elsewhere])
+    with pytest.raises(ValueError, match="two runs would be mixed"):
+        fit(tmp_path / "b", 4, more=[TensorBoard(tmp_path / "other")])
+
+
+def test_a_callback_that_stops_the_training_does_not_finish_the_run(
+    tmp_path: Path,
+) -> None:
+    _, results = fit(tmp_path, 8, more=[StopAt(4)])
+    assert (results.steps, results.ended_by) == (4, "a callback")
+    assert not results.finished
+    _, results = fit(tmp_path, 8)
+    assert (results.steps, results.ended_by) == (8, "max_steps")
+
+
+SETTINGS = """
+import sys
+from keras_port.runs import Run
+from tests.small import small_batches, small_model
+
+settings = {
+    "clip": float("nan"),
+    "augment": {"flip", "shift", "noise", "turn"},
+    "of_each": {"b": 1, "a": 2},
+}
+run = Run(sys.argv[1], settings=settings, max_steps=int(sys.argv[2]))
+run.fit(small_model(), lambda start: small_batches(start_batch=start))
+"""
+
+
+def test_settings_are_equal_in_every_process(tmp_path: Path) -> None:
+    for number in (1, 2):  # The order of a set depends on the hash seed.
+        subprocess.run(
+            [sys.executable, "-c", SETTINGS, tmp_path, str(2 * number)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": str(number)},
+            check=True,
+        )
+    with pytest.raises(ValueError, match=r"clip nan there, 0\.5 here"):
+        Run(tmp_path, settings={"clip": 0.5}, max_steps=2)
+
+
+def test_settings_that_no_other_process_can_compare_are_refused(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ValueError, match="`settings` must hold plain values"):
+        Run(tmp_path, settings={"optimizer": object()}, max_steps=2)
+    Run(
+        tmp_path,
+        settings={"path": tmp_path, "rate": np.float32(0.5), "n": np.arange(2)},
+        max_steps=2,
+    )
+
+
+def test_a_change_of_the_working_directory_changes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ChangeDirectory(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            os.chdir("../other")
+
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+    theirs = [tmp_path / "other" / f"m-{step}.keras" for step in (2, 4, 6)]
+    for path in theirs:
+        path.write_text("of another experiment")
+    monkeypatch.chdir(tmp_path / "mine")
+    more = [
+        ChangeDirectory(),
+        StepCheckpoint("m-{step}.keras", max_to_keep=1),
+        TensorBoard("curves"),
+    ]
+    fit(Path("run"), 8, more=more)
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == [
+        path.name for path in theirs
+    ]
+    assert {path.read_text() for path in theirs} == {"of another experiment"}
+    assert {"run", "curves"} < {p.name for p in (tmp_path / "mine").iterdir()}
+    assert (tmp_path / "mine" / "run" / "results.json").exists()

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_port._support import absolute_path
 from keras_port._support import check_integer
 from keras_port._support import format_call
-from keras_port._support import local_path
 from keras_port.callbacks._steps import get_step
 from keras_port.callbacks.evaluation_listener import EvaluationListener
 from keras_port.callbacks.tensorboard.event_files import make_room
@@ -239,7 +239,7 @@ class TensorBoard(EvaluationListener):
     @log_dir.setter
     def log_dir(self, directory: str | os.PathLike[str]) -> None:
         # KerasTuner gives every trial a directory by setting this to a string.
-        self._log_dir = local_path("log_dir", directory)
+        self._log_dir = absolute_path("log_dir", directory)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves out the open files, which cannot be copied."""
