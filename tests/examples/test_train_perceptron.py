@@ -121,7 +121,17 @@ def test_a_run_that_stopped_early_is_not_made_longer(
 
 @pytest.mark.parametrize(
     "change",
-    [{"seed": 2}, {"batch_size": 10}, {"learning_rate": 0.02}, {"patience": 3}],
+    [
+        {"seed": 2},
+        *(
+            pytest.param(change, marks=pytest.mark.slow)
+            for change in (
+                {"batch_size": 10},
+                {"learning_rate": 0.02},
+                {"patience": 3},
+            )
+        ),
+    ],
     ids=str,
 )
 def test_a_folder_of_another_run_is_refused_in_one_line(

@@ -95,7 +95,9 @@ def test_floats_up_to_255_are_refused_by_the_model(
 
 @pytest.mark.fault("B71")
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("dtype", ["uint8", "int64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", pytest.param("int64", marks=pytest.mark.slow)]
+)
 def test_integers_are_scaled_once(
     way: Callable[..., Any], dtype: str, mnist: datasets.Splits
 ) -> None:

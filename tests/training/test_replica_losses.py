@@ -34,7 +34,7 @@ def divides_activity_losses() -> bool:
 @pytest.mark.parametrize("kind", ["activity", "add_loss", "weights"])
 @pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size"])
 @pytest.mark.parametrize(
-    "rows", [5, 1, pytest.param(4, marks=pytest.mark.slow)]
+    "rows", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4))]
 )
 @pytest.mark.usefixtures("float64")
 def test_added_losses_weigh_like_the_loss(
