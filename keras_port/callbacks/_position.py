@@ -88,8 +88,8 @@ class Position:
             raise ValueError(
                 f"{self.epoch} epochs are done, and `fit` starts in epoch "
                 f"{epoch}. Use `fit(..., initial_epoch=state.epoch)`, or "
-                f"{self.epoch} for another model than the one that has ended "
-                "in this process"
+                f"{self.epoch} if the model is not the one that was trained "
+                "before in this process"
             )
         if epochs > 1 and self.batch and steps != self.steps_per_epoch:
             raise ValueError(

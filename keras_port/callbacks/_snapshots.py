@@ -1,6 +1,7 @@
 """The snapshots in a directory, of one `fit` or of several."""
 
 import dataclasses
+import gc
 import os
 import pathlib
 import re
@@ -154,6 +155,18 @@ class SnapshotDirectory:
         # A directory that was emptied begins again.
         newest = max((fit for fit, _, _ in self.list_paths()), default=-1)
         return min(ended.count, newest + 1) if ended else 0
+
+    def has_model(self) -> bool:
+        """Tells whether the model of the last `fit` that has ended lives on.
+
+        Then the next `fit` here is its next part, and not that of another
+        model, which continues what is there.
+        """
+        ended = _ended.get(self._key)
+        if ended is None or ended.model() is None:
+            return False
+        gc.collect()  # A model is part of a ring of references.
+        return ended.model() is not None
 
     def find_fit(self, model: keras.Model) -> int:
         """Returns the number of the `fit` that starts now.

@@ -216,7 +216,8 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
     def epoch(self) -> int:
         """Number of epochs of the current `fit` that had ended by then."""
         self._update_newest(self._snapshots.count_ended())
-        return self._get_position().epoch if self._is_own() else 0
+        is_next_part = not self._is_own() and self._snapshots.has_model()
+        return 0 if is_next_part else self._get_position().epoch
 
     def _note_reading(self, name: str) -> None:
         """Notes that the program has started its data where this says."""

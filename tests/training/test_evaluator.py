@@ -463,6 +463,7 @@ class Noise(keras.layers.Layer):
 @pytest.mark.parametrize("own", [True, False])
 def test_random_states_stay_that_are_no_variables(own: bool) -> None:
     def fit(*more: keras.callbacks.Callback) -> keras.Model:
+        keras.utils.clear_session()  # In Keras 3.12 a seed does not.
         keras.utils.set_random_seed(1)
         inputs = keras.Input((4,))
         outputs = keras.layers.Dense(3, "softmax")(Noise(own=own)(inputs))
@@ -621,7 +622,8 @@ def test_a_py_dataset_may_yield_inputs_alone() -> None:
     model.compile("sgd", "mse")
     expected = model.evaluate(Batches(), verbose=0, return_dict=True)
     found = Evaluator(model, Batches()).evaluate()
-    assert found == pytest.approx(expected)
+    # In Keras 3.12 some are tensors.
+    assert found == pytest.approx({k: float(v) for k, v in expected.items()})
     assert found["numbers"] == 40
 
 
