@@ -22,7 +22,10 @@ HERE = [
 ]
 
 
-@pytest.mark.parametrize("kind", HERE)
+@pytest.mark.parametrize(
+    "kind",
+    [*HERE[:5], *(pytest.param(k, marks=pytest.mark.slow) for k in HERE[5:])],
+)
 def test_a_peer_measures_two_steps(
     kind: str, small_mnist: datasets.Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
