@@ -16,8 +16,6 @@ PARTS = (
     keras.optimizers.schedules.LearningRateSchedule,
     keras.regularizers.Regularizer,
 )
-
-
 # Of a longer list, such as a vocabulary, only the beginning is searched.
 MAX_PARTS = 1000
 

@@ -125,9 +125,12 @@ class ModelState:
         for number, optimizer in enumerate(optimizers):
             for variable in optimizer.variables:
                 found.setdefault(id(variable), (variable, number))
+        untracked = self._untracked
+        if untracked is None:
+            untracked = list_untracked_variables(model)
         others = [
             *getattr(model, "step_variables", []),
-            *(self._untracked or list_untracked_variables(model)),
+            *untracked,
             *self._generator,
         ]
         for variable in others:

@@ -18,26 +18,37 @@ def get_step(model: keras.Model) -> int:
     # batches whose gradients are only accumulated, and starts again at 0 in
     # every epoch and every `fit`.
     own = getattr(model, "optimizer", None)
-    step, others = 0, []
-    for optimizer in list_optimizers(model):
-        # `numpy`, because a variable with a copy per device is no number.
-        updates = int(optimizer.iterations.numpy())
-        if optimizer is own:
-            step = updates
-            continue
-        others.append(updates)
+    step = 0 if own is None else count_updates(own)
+    if step and _has_one.get(model) == (id(own), len(vars(model))):
+        return step
+    others = [one for one in list_optimizers(model) if one is not own]
+    if not others:
+        _has_one[model] = id(own), len(vars(model))
+        return step
+    for optimizer in others:
         # One that has stopped, of an earlier `compile`, does not count.
+        updates = count_updates(optimizer)
         if updates != _first_seen.setdefault(optimizer, updates):
             _moving.add(optimizer)
-        if optimizer in _moving:
-            step = max(step, updates)
-    return step or max(others, default=0)
+    updating = [count_updates(one) for one in others if one in _moving]
+    return max(step, *updating, 0) or max(map(count_updates, others))
 
 
+# Models with one optimizer, and for which optimizer and number of attributes
+# that was found: to search them takes as long as a step of a small model.
+_has_one: "weakref.WeakKeyDictionary[keras.Model, tuple[int, int]]" = (
+    weakref.WeakKeyDictionary()
+)
 # Optimizers in attributes of models: their updates when they were first seen,
 # and those that have made more.
 _first_seen: "weakref.WeakKeyDictionary[Any, int]" = weakref.WeakKeyDictionary()
 _moving: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def count_updates(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns how many updates an optimizer has made."""
+    # `numpy`, because a variable with a copy per device is no number.
+    return int(optimizer.iterations.numpy())
 
 
 def list_optimizers(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -76,6 +87,7 @@ def check_optimizer(model: keras.Model, name: str) -> None:
         model: A compiled model.
         name: Name of the callback that counts them.
     """
+    _has_one.pop(model, None)  # An attribute may have been replaced.
     if not list_optimizers(model):
         raise ValueError(
             f"`{name}` counts the updates of the model's optimizer, and the "

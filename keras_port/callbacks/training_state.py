@@ -553,10 +553,10 @@ class TrainingState(keras.callbacks.Callback):  # type: ignore[misc]
         return self._arguments.are_known and self._stopped is None
 
     def on_train_interrupted(self) -> None:
-        """Notes the learning rates, after an exception.
+        """Notes the configuration of the model, after an exception.
 
         A `GradientModel` calls this. The next `fit` tells from it whether the
-        program has changed the rate in between.
+        program has changed the model in between.
         """
         _interruptions.note_exception(self.model)
 

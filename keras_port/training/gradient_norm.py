@@ -12,7 +12,13 @@ def global_norm(gradients: Sequence[Any]) -> tf.Tensor:
     Args:
         gradients: Gradients, perhaps of several dtypes, and `None`.
     """
-    present = [sum_repeated_rows(one) for one in gradients if one is not None]
+    return compute_norm(
+        [sum_repeated_rows(g) for g in gradients if g is not None]
+    )
+
+
+def compute_norm(present: Sequence[Any]) -> tf.Tensor:
+    """Returns the norm of gradients that have every row at most once."""
     if len({one.dtype for one in present}) <= 1:
         return tf.linalg.global_norm(present)
     squares = [
@@ -29,9 +35,10 @@ def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> list[Any]:
         gradients: Gradients, perhaps of several dtypes.
         limit: Largest norm of all of them together.
     """
-    norm = global_norm(gradients)
+    present = [sum_repeated_rows(gradient) for gradient in gradients]
+    norm = compute_norm(present)
     clipped: list[Any] = []
-    for gradient in gradients:
+    for gradient in present:
         own = tf.cast(norm, gradient.dtype)
         clipped += tf.clip_by_global_norm([gradient], limit, use_norm=own)[0]
     return clipped

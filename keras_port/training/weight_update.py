@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from keras_port._support import replica_context
 from keras_port.training.gradient_norm import clip_by_global_norm
-from keras_port.training.gradient_norm import sum_repeated_rows
 from keras_port.training.gradient_result import GradientAndVariable
 from keras_port.training.loss_scaling import apply_unscaled
 from keras_port.training.loss_scaling import scales_loss
@@ -149,7 +148,7 @@ class WeightUpdate:
             return pairs
         is_gradient = [not is_overwritten(variable) for _, variable in pairs]
         gradients = [
-            sum_repeated_rows(gradient)
+            gradient
             for (gradient, _), is_one in zip(pairs, is_gradient, strict=True)
             if is_one
         ]
