@@ -19,11 +19,12 @@ def get_step(model: keras.Model) -> int:
     # every epoch and every `fit`.
     own = getattr(model, "optimizer", None)
     step = 0 if own is None else count_updates(own)
-    if step and _has_one.get(model) == (id(own), len(vars(model))):
+    if step and _only.get(own) == len(vars(model)):
         return step
     others = [one for one in list_optimizers(model) if one is not own]
     if not others:
-        _has_one[model] = id(own), len(vars(model))
+        if own is not None:
+            _only[own] = len(vars(model))
         return step
     for optimizer in others:
         # One that has stopped, of an earlier `compile`, does not count.
@@ -34,11 +35,10 @@ def get_step(model: keras.Model) -> int:
     return max(step, *updating, 0) or max(map(count_updates, others))
 
 
-# Models with one optimizer, and for which optimizer and number of attributes
-# that was found: to search them takes as long as a step of a small model.
-_has_one: "weakref.WeakKeyDictionary[keras.Model, tuple[int, int]]" = (
-    weakref.WeakKeyDictionary()
-)
+# Optimizers that are the only one of a model, and the number of its attributes
+# when that was found: to search them takes as long as a step of a small model.
+# Not by model, which may be a proxy.
+_only: "weakref.WeakKeyDictionary[Any, int]" = weakref.WeakKeyDictionary()
 # Optimizers in attributes of models: their updates when they were first seen,
 # and those that have made more.
 _first_seen: "weakref.WeakKeyDictionary[Any, int]" = weakref.WeakKeyDictionary()
@@ -87,7 +87,9 @@ def check_optimizer(model: keras.Model, name: str) -> None:
         model: A compiled model.
         name: Name of the callback that counts them.
     """
-    _has_one.pop(model, None)  # An attribute may have been replaced.
+    own = getattr(model, "optimizer", None)
+    if own is not None:
+        _only.pop(own, None)  # An attribute may have been replaced.
     if not list_optimizers(model):
         raise ValueError(
             f"`{name}` counts the updates of the model's optimizer, and the "
